@@ -1,0 +1,1 @@
+"""PURE: windows, watermarks, aggregates, fold and merge. Nothing here awaits or reads a clock."""

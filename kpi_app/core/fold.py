@@ -1,0 +1,132 @@
+"""Fold: parsed lines, in offset order, become contributions to windows.
+
+Everything is decided line by line from the offsets before it, never from where a batch begins or ends:
+
+    watermark   the greatest event time of the accepted lines before this one
+    late        window end + grace <= watermark; counted, in a part of its own
+    dropped     late, and window end + grace + correct_for <= watermark (only where correct_for is set)
+    future      event time > the Kafka record's own time + future_limit; rejected, moves nothing
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from kpi_app.core.aggregates import Measure, Value
+from kpi_app.core.segment import SegmentKey, late_part
+from kpi_app.core.windows import US_PER_S
+
+
+@dataclass(frozen=True)
+class TimeRules:
+    """The settings that decide where a line counts. Seconds."""
+
+    window_s: int
+    grace_s: int
+    future_limit_s: int
+    correct_for_s: int | None = None  # None: late lines are counted for ever
+
+
+@dataclass
+class Folded:
+    """What a run of offsets of one partition adds to its state."""
+
+    next_offset: int
+    watermark_us: int | None
+    lines: int = 0
+    counted: int = 0
+    late_dropped: int = 0
+    #: Offset and reason of each line that was not accepted, in offset order.
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    parts: dict[SegmentKey, dict[str, Value]] = field(default_factory=dict)
+
+
+def fold(parsed: pl.DataFrame, watermark_us: int | None, rules: TimeRules, measures: Sequence[Measure]) -> Folded:
+    """Fold the lines of consecutive offsets of one partition, at least one.
+
+    `parsed`: `offset` (Int64, ascending), `record_ms` (Int64: the Kafka record's time, null if it has
+    none), `event_us` (Int64, 0 to the year 9999, null where rejected), `reason` (String, null where fine)
+    and what the measures need. Their expressions may use `late` (Boolean) and `second` (Int64: the whole
+    second within the window), too. `watermark_us` is that of the offsets before, None before any event.
+    """
+    lines = _place(parsed, watermark_us, rules)
+    counted = lines.filter("counts")
+    rejects = lines.filter(pl.col("reason").is_not_null()).select("offset", "reason")
+    return Folded(
+        next_offset=int(parsed["offset"][-1]) + 1,
+        watermark_us=_later(watermark_us, lines["event_us"].max()),
+        lines=len(lines),
+        counted=len(counted),
+        late_dropped=len(lines) - len(counted) - len(rejects),
+        rejected=list(rejects.iter_rows()),
+        parts=_aggregate(counted, measures),
+    )
+
+
+def _later(left: int | None, right: object) -> int | None:
+    return max((time for time in (left, right) if isinstance(time, int)), default=None)
+
+
+def _place(parsed: pl.DataFrame, watermark_us: int | None, rules: TimeRules) -> pl.DataFrame:
+    """Give each line its window, its lateness, and whether it counts."""
+    size_us = rules.window_s * US_PER_S
+    event, window = pl.col("event_us"), pl.col("window_us")
+    closes = window + size_us + rules.grace_s * US_PER_S
+    return (
+        parsed.with_columns(is_future=_is_future(rules.future_limit_s))
+        .with_columns(
+            reason=pl.when("is_future").then(pl.lit("future")).otherwise("reason"),
+            event_us=pl.when(~pl.col("is_future")).then(event),
+        )
+        .with_columns(watermark_us=_watermark(watermark_us), window_us=event - event % size_us)
+        .with_columns(
+            late=_passed(closes),
+            second=(event - window) // US_PER_S,
+            counts=event.is_not_null() & ~_is_dropped(closes, rules.correct_for_s),
+        )
+        .with_columns(part=pl.when("late").then(late_part(pl.col("offset"))).otherwise(0))
+    )
+
+
+def _is_future(limit_s: int) -> pl.Expr:
+    # compared in milliseconds, rounded up: a producer's wild time must not overflow as microseconds
+    ahead_ms = (pl.col("event_us") - limit_s * US_PER_S + 999) // 1_000
+    return (ahead_ms > pl.col("record_ms")).fill_null(False)
+
+
+def _watermark(before_us: int | None) -> pl.Expr:
+    """Give each line the greatest event time before it, null where there is none."""
+    here = pl.col("event_us").fill_null(strategy="forward").cum_max().shift(1)
+    return pl.max_horizontal(here, pl.lit(before_us, dtype=pl.Int64))
+
+
+def _passed(time_us: pl.Expr) -> pl.Expr:
+    return (time_us <= pl.col("watermark_us")).fill_null(False)
+
+
+def _is_dropped(closes_us: pl.Expr, correct_for_s: int | None) -> pl.Expr:
+    return pl.lit(False) if correct_for_s is None else _passed(closes_us + correct_for_s * US_PER_S)
+
+
+def _aggregate(counted: pl.DataFrame, measures: Sequence[Measure]) -> dict[SegmentKey, dict[str, Value]]:
+    plain = {m.name: m.aggregate.over() for m in measures if m.aggregate.by is None}
+    frame = counted.group_by("window_us", "part").agg(**plain)
+    parts = {_key(start_us, part): dict(zip(plain, row, strict=True)) for start_us, part, *row in frame.iter_rows()}
+    for measure in measures:
+        if measure.aggregate.by is not None:
+            _split(counted, measure.aggregate.by, measure, parts)
+    return parts
+
+
+def _split(counted: pl.DataFrame, by: pl.Expr, measure: Measure, parts: dict[SegmentKey, dict[str, Value]]) -> None:
+    """Add a measure that is itself counts by the values of `by`."""
+    for values in parts.values():
+        values[measure.name] = measure.aggregate.zero()
+    frame = counted.group_by("window_us", "part", by.alias("_by")).agg(measure.aggregate.over().alias("_value"))
+    for start_us, part, key, value in frame.iter_rows():
+        parts[_key(start_us, part)][measure.name][key] = value
+
+
+def _key(window_us: int, part: int) -> SegmentKey:
+    return SegmentKey(window_us // US_PER_S, part)

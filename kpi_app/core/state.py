@@ -1,0 +1,152 @@
+"""The state of one source partition: its books and its segments, between two checkpoints.
+
+The table holds what the last checkpoint wrote. In memory are the books, an index of the live segments,
+and the decoded segments that lines still arrive for. A checkpoint is taken in two steps: `checkpoint()` says
+what is to be written, `commit()` says that it was.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from kpi_app.core import segment as segments
+from kpi_app.core.aggregates import Measure
+from kpi_app.core.fold import Folded, TimeRules
+from kpi_app.core.ledger import META_KEY, Ledger, Meta
+from kpi_app.core.segment import LATE_BLOCK, Segment, SegmentKey
+from kpi_app.core.windows import US_PER_S
+
+
+class Live(NamedTuple):
+    """What the index knows of a segment in the table."""
+
+    offset: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one checkpoint writes, all of it or nothing."""
+
+    meta: Meta
+    puts: dict[SegmentKey, bytes]
+    drops: tuple[SegmentKey, ...]
+    #: Index entries of `puts`.
+    live: dict[SegmentKey, Live]
+
+    def records(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Keys and values as the table and its changelog take them; None deletes."""
+        for key, value in self.puts.items():
+            yield key.encode(), value
+        for key in self.drops:
+            yield key.encode(), None
+        yield self.books()
+
+    def books(self) -> tuple[bytes, bytes]:
+        """The record of the partition's books."""
+        return META_KEY, self.meta.encode()
+
+
+class PartitionState:
+    """Books and segments of one partition. `load(key)` reads a segment's bytes from the table."""
+
+    def __init__(
+        self,
+        rules: TimeRules,
+        measures: Sequence[Measure],
+        load: Callable[[SegmentKey], bytes],
+        meta: Meta | None = None,
+        live: dict[SegmentKey, Live] | None = None,
+    ) -> None:
+        self._rules = rules
+        self._measures = measures
+        self._load = load
+        #: The last checkpoint, which is what the table holds; None before the first.
+        self.committed = meta
+        #: The books as of the last line folded.
+        self.ledger = meta.ledger if meta else Ledger()
+        #: Greatest offset that the sink is known to hold.
+        self.flushed = meta.flushed if meta else -1
+        self.live: dict[SegmentKey, Live] = live or {}
+        self._open: dict[SegmentKey, Segment] = {}
+        self._touched: set[SegmentKey] = set()
+
+    @property
+    def touched(self) -> int:
+        """Segments that the next checkpoint will write."""
+        return len(self._touched)
+
+    @property
+    def committed_offset(self) -> int:
+        """The next offset as of the last checkpoint, 0 before the first."""
+        return self.committed.ledger.next_offset if self.committed else 0
+
+    def apply(self, folded: Folded) -> None:
+        """Take in what `fold` made of the offsets that follow."""
+        old = self.ledger
+        self.ledger = replace(
+            old,
+            next_offset=folded.next_offset,
+            lines=old.lines + folded.lines,
+            counted=old.counted + folded.counted,
+            rejected=old.rejected + len(folded.rejected),
+            late_dropped=old.late_dropped + folded.late_dropped,
+            watermark_us=folded.watermark_us,
+        )
+        for key, values in folded.parts.items():
+            segments.absorb(self._opened(key), values, self._measures)
+            self._touched.add(key)
+
+    def skip(self, to_offset: int, lost: int) -> None:
+        """Pass over offsets that the log does not hold, `lost` of which it no longer holds."""
+        self.ledger = replace(self.ledger, next_offset=to_offset, lost_offsets=self.ledger.lost_offsets + lost)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """What a checkpoint here would write; None when the last one says it all already."""
+        meta = Meta(self.ledger, self.flushed)
+        drops = tuple(key for key, live in self.live.items() if self._droppable(key, live))
+        if self.committed is not None and self.committed.ledger == self.ledger and not drops:
+            return None
+        touched, self._touched = self._touched, set()
+        puts, live = {}, {}
+        for key in touched:
+            segment = self._open[key]
+            segment.offset = meta.offset
+            puts[key] = segments.encode(segment, self._measures)
+            live[key] = Live(meta.offset, segment.requests)
+        return Checkpoint(meta, puts, drops, live)
+
+    def commit(self, checkpoint: Checkpoint) -> None:
+        """The checkpoint is in the changelog and in the table."""
+        self.committed = checkpoint.meta
+        self.live.update(checkpoint.live)
+        for key in checkpoint.drops:
+            del self.live[key]
+        self._open = {
+            key: segment
+            for key, segment in self._open.items()
+            # late segments are read again if their line comes: hostile times must not fill the memory
+            if key in self._touched or (key.part == 0 and not self._sealed(key))
+        }
+
+    def since(self, offset: int) -> list[SegmentKey]:
+        """Live segments that checkpoints after `offset` wrote."""
+        return [key for key, live in self.live.items() if live.offset > offset]
+
+    def _opened(self, key: SegmentKey) -> Segment:
+        segment = self._open.get(key)
+        if segment is None:
+            stored = key in self.live
+            segment = segments.decode(self._load(key), self._measures) if stored else segments.empty(self._measures)
+            self._open[key] = segment
+        return segment
+
+    def _droppable(self, key: SegmentKey, live: Live) -> bool:
+        return live.offset <= self.flushed and key not in self._touched and self._sealed(key)
+
+    def _sealed(self, key: SegmentKey) -> bool:
+        """No line can reach this segment any more: its window is late, or its block of offsets is past."""
+        if key.part > 0:
+            return key.part - 1 < self.ledger.next_offset // LATE_BLOCK
+        closes_s = key.window_start_s + self._rules.window_s + self._rules.grace_s
+        return self.ledger.watermark_us is not None and closes_s * US_PER_S <= self.ledger.watermark_us

@@ -1,0 +1,110 @@
+"""Check: what a feed would make of a file's lines, with no Kafka and no Postgres."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+import polars as pl
+
+from kpi_app.core.aggregates import Value
+from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core.segment import Segment, absorb, empty
+from kpi_app.core.windows import utc_us
+from kpi_app.feeds.base import Feed
+from kpi_app.feeds.envelope import decode
+
+#: Rejected lines that are kept to be shown, for each reason.
+EXAMPLES = 3
+
+#: Characters of an example that are shown.
+EXAMPLE_LENGTH = 200
+
+
+class Example(NamedTuple):
+    """A rejected line: its number, from 1, and its text, safe to print."""
+
+    number: int
+    text: str
+
+
+@dataclass
+class Rejects:
+    """The lines that were rejected for one reason."""
+
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+    def add(self, number: int, line: bytes) -> None:
+        """Count one more line; keep it if it is among the first."""
+        self.count += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(Example(number, printable(line)))
+
+
+class Check:
+    """What was found so far in the lines of one feed, in the order in which they would be sent.
+
+    There is no Kafka record here, so nothing is rejected as `future`.
+    """
+
+    def __init__(self, feed: Feed, log_format: str, rules: TimeRules) -> None:
+        self._feed = feed
+        self._log_format = log_format
+        self._rules = rules
+        # what is split by second of the window means nothing over all windows
+        self._measures = [measure for measure in feed.measures if measure.aggregate.by is None]
+        self._total: Segment = empty(self._measures)
+        self._watermark_us: int | None = None
+        self.lines = 0
+        #: Accepted lines by format.
+        self.formats: Counter[str] = Counter()
+        #: By reason.
+        self.rejected: dict[str, Rejects] = {}
+
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take in the next lines, without their line ends; at least one."""
+        parsed = self._feed.parse(decode(lines), self._log_format).with_columns(
+            offset=pl.int_range(self.lines, self.lines + len(lines), dtype=pl.Int64),
+            record_ms=pl.lit(None, dtype=pl.Int64),
+        )
+        folded = fold(parsed, self._watermark_us, self._rules, self._measures)
+        self._watermark_us = folded.watermark_us
+        for values in folded.parts.values():
+            absorb(self._total, values, self._measures)
+        for offset, reason in folded.rejected:
+            self.rejected.setdefault(reason, Rejects()).add(offset + 1, lines[offset - self.lines])
+        self.formats.update(_formats(parsed))
+        self.lines += len(lines)
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of the lines that was rejected, 0 to 1."""
+        return sum(rejects.count for rejects in self.rejected.values()) / max(self.lines, 1)
+
+    @property
+    def totals(self) -> dict[str, Value]:
+        """The feed's measures over all lines, by name; those by second are left out."""
+        return self._total.values
+
+    @property
+    def time_range(self) -> tuple[datetime, datetime] | None:
+        """Earliest and latest event time; None while no line was accepted."""
+        first_us, last_us = self.totals["first_event"], self.totals["last_event"]
+        return None if first_us is None else (utc_us(first_us), utc_us(last_us))
+
+
+def _formats(parsed: pl.DataFrame) -> dict[str, int]:
+    accepted = parsed.filter(pl.col("reason").is_null())
+    return dict(accepted.group_by("format").len().iter_rows())
+
+
+def printable(line: bytes) -> str:
+    """Make a line safe for a terminal: one row, cut, and nothing in it that moves the cursor or turns the text.
+
+    Control and format characters (those that change the direction of writing among them) become U+FFFD.
+    """
+    text = line[: 4 * EXAMPLE_LENGTH].decode("utf-8", "replace")  # a character takes at most 4 bytes
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text[:EXAMPLE_LENGTH])
+    return shown if len(text) <= EXAMPLE_LENGTH and len(line) <= 4 * EXAMPLE_LENGTH else shown + "…"

@@ -1,0 +1,112 @@
+r"""Envelope: Kafka values become lines, or the reason why not.
+
+A value is either the JSON object that Fluent Bit writes around a line, or the bare line itself:
+
+    {"@timestamp":"2026-11-22T11:04:14.479655Z","path":"/var/log/x.log","offset":264,"log":"<line>"}
+    <line>
+
+Each value is judged alone. `read` says what it means; `_unwrap_plain` does the same for the one shape
+that Fluent Bit nearly always writes, as columns and outside the GIL. Polars' own JSON readers can't do it:
+they take the first of two equal keys, turn a number into text and `\ud800` into a NUL.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+import polars as pl
+
+#: The longest value that is read; Fluent Bit's tail is told to cut lines at the same size.
+MAX_LINE_BYTES = 256 * 1024
+
+#: A line or None, and why there is none.
+Read = tuple[str | None, str | None]
+
+# A flat object with these keys in this order and nothing to unescape in it but quotes, backslashes and
+# slashes of the line. It is narrower than JSON on purpose: what it lets through can mean one thing only.
+# What comes before the line is ASCII, so that polars finds (in bytes) and slices (in characters) alike.
+_ASCII = r'"[ !#-\[\]-~]*"'
+_WHOLE = "(?:0|[1-9][0-9]{0,17})"
+_LINE = '"log":"'
+_PLAIN = (
+    rf'^\{{(?:"@timestamp":(?:{_ASCII}|{_WHOLE}(?:\.[0-9]{{1,17}})?),)?(?:"path":{_ASCII},)?'
+    rf'(?:"offset":{_WHOLE},)?{_LINE}(?:[^"\\\x00-\x1f]|\\["\\/])*"\}}$'
+)
+_UNESCAPED = {r"\"": '"', r"\\": "\\", r"\/": "/"}
+
+_text = pl.col("text")
+_fits = pl.when(_text.str.len_bytes() <= MAX_LINE_BYTES).then("text")
+_plain = pl.when(_text.str.contains(_PLAIN)).then("text")  # null elsewhere, so that nothing more is done there
+_body = pl.col("plain").str.slice(pl.col("plain").str.find(_LINE, literal=True) + len(_LINE))
+_unwrapped = _body.str.strip_suffix('"}').str.replace_many(_UNESCAPED)
+_careful = _text.is_null() | (_text.str.starts_with("{") & pl.col("plain").is_null())
+
+
+def decode(values: Sequence[bytes | None]) -> pl.DataFrame:
+    """Take the line out of each Kafka value.
+
+    Returns a frame of the same length and order with `line` (String, null where rejected) and `reason`
+    (String, null where there is a line): `format` for a null value, `oversize` over `MAX_LINE_BYTES`,
+    `encoding` where it isn't UTF-8, `json` where it starts with `{` but is no object with a text `log`.
+    A line may be empty. Raises nothing, whatever the values hold.
+    """
+    seen = _unwrap_plain(_as_text(values))
+    careful = seen.drop_in_place("careful").arg_true()
+    return _patch(seen, {row: read(values[row]) for row in careful})
+
+
+def _as_text(values: Sequence[bytes | None]) -> pl.Series:
+    """Give the values as text; null where there is none or it isn't UTF-8."""
+    try:
+        return pl.Series("text", values, dtype=pl.Binary).cast(pl.String)
+    except pl.exceptions.ComputeError:  # one value that isn't UTF-8 fails them all: look at each
+        return pl.Series("text", [None if value is None else _utf8(value) for value in values], dtype=pl.String)
+
+
+def _utf8(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _unwrap_plain(text: pl.Series) -> pl.DataFrame:
+    """Give the lines of bare values and of those in the plain shape; `careful` marks all others."""
+    return (
+        text.to_frame()
+        .lazy()
+        .select(_fits)
+        .with_columns(plain=_plain)
+        .select(line=pl.coalesce(_unwrapped, _text), reason=pl.lit(None, dtype=pl.String), careful=_careful)
+        .collect()
+    )
+
+
+def read(value: bytes | None) -> Read:
+    """Take the line out of one value: what `decode` does, by its meaning, not by columns."""
+    if value is None:
+        return None, "format"
+    if len(value) > MAX_LINE_BYTES:
+        return None, "oversize"
+    text = _utf8(value)
+    if text is None:
+        return None, "encoding"
+    return _unwrap(text) if text.startswith("{") else (text, None)
+
+
+def _unwrap(text: str) -> Read:
+    # The place for bare JSON lines (nginx's escape=json), once a format reads them: an object that has no
+    # `log` would be the line itself. Until then nothing could be told from it but that it is JSON.
+    try:
+        line = orjson.loads(text).get("log")
+    except orjson.JSONDecodeError:  # also for objects nested over 1,024 deep
+        return None, "json"
+    return (line, None) if isinstance(line, str) else (None, "json")
+
+
+def _patch(seen: pl.DataFrame, one_by_one: Mapping[int, Read]) -> pl.DataFrame:
+    """Put what was read one by one in its rows."""
+    if not one_by_one:
+        return seen
+    rows, columns = list(one_by_one), zip(*one_by_one.values(), strict=True)
+    patches = [pl.Series(column, dtype=pl.String) for column in columns]
+    return pl.DataFrame([old.scatter(rows, new) for old, new in zip(seen, patches, strict=True)])

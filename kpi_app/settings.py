@@ -1,0 +1,170 @@
+"""Every setting once: its name, default, unit and what it does.
+
+Read from the environment (`KPI_…`) and from `.env`. `load()` raises `UserError`, with a line for each wrong
+setting that names it, its value and what would be right. Secrets are never shown.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from kpi_app.core.windows import format_duration, parse_duration
+from kpi_app.errors import UserError
+from kpi_app.feeds import FEEDS
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _seconds_or_forever(value: object) -> object:
+    return None if value == "forever" else _seconds(value)
+
+
+def _brokers(value: str) -> str:
+    for broker in value.split(","):
+        host, _, port = broker.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise ValueError(f"{broker!r} is not host:port")
+    return ",".join(broker.strip() for broker in value.split(","))
+
+
+def _topic(value: str) -> str:
+    legal = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    if not value or len(value) > 200 or set(value) - legal or value in (".", ".."):
+        raise ValueError("a topic's name has 1 to 200 of the characters a-z A-Z 0-9 . _ -")
+    return value
+
+
+def _windows(value: object) -> object:
+    return tuple(map(parse_duration, value.split(","))) if isinstance(value, str) else value
+
+
+def _nested(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not value or not 0 < value[0] <= 60:
+        raise ValueError("the first window is the base: 1s to 1m")
+    for smaller, larger in pairwise(value):
+        if larger <= smaller or larger % smaller:
+            raise ValueError(
+                f"{format_duration(larger)} is not a multiple of the window before it, {format_duration(smaller)}"
+            )
+    return value
+
+
+def _log_format(value: str) -> str:
+    names = [name for feed in FEEDS for name in feed.formats]
+    if value not in names:
+        raise ValueError(f"one of: {', '.join(names)}")
+    return value
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+SecondsOrForever = Annotated[int | None, BeforeValidator(_seconds_or_forever)]
+
+
+class Settings(BaseSettings):
+    """The settings of every command and of the worker."""
+
+    model_config = SettingsConfigDict(env_prefix="KPI_", env_file=".env", extra="ignore", frozen=True)
+
+    brokers: Annotated[str, AfterValidator(_brokers)] = Field(
+        "127.0.0.1:9092", description="Kafka: host:port, several with commas between"
+    )
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
+        description="Postgres: postgresql://user:password@host:port/database",
+    )
+    topic: Annotated[str, AfterValidator(_topic)] = Field("access-log", description="topic of the raw lines")
+    log_format: Annotated[str, AfterValidator(_log_format)] = Field(
+        "auto", description="format of the lines; auto tells them apart line by line"
+    )
+    windows: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_windows), AfterValidator(_nested)] = Field(
+        (60, 3_600, 86_400),
+        description="window sizes: the base (at most 1m), then multiples of the one before",
+    )
+    grace: Seconds = Field(60, ge=0, description="how long a window waits for late lines, in event time")
+    idle_after: Seconds = Field(30, ge=1, description="a partition that saw nothing for this long holds no window open")
+    emit_every: Seconds = Field(1, ge=1, description="pace of checkpoints and of rows")
+    correct_for: SecondsOrForever = Field(
+        None,
+        ge=0,
+        description="how long after its closing a window still takes late lines; forever or a duration",
+    )
+    future_limit: Seconds = Field(60, ge=0, description="a line further ahead of its Kafka record's time is rejected")
+    timezone: str = Field(
+        "UTC", description="time zone of the views, such as Europe/Berlin; `kpi migrate` puts it in force"
+    )
+    data_dir: Path = Field(
+        Path("kpi-data"), description="local state; a worker's own part of it is named by its web port"
+    )
+    web_host: str = Field("127.0.0.1", description="address that the web endpoint binds to")
+    web_port: int = Field(6066, ge=1, le=65_535, description="port of the web endpoint")
+
+    @property
+    def base_window_s(self) -> int:
+        """Size of the base window, seconds."""
+        return self.windows[0]
+
+
+def default(name: str) -> str:
+    """A setting's default as text for people."""
+    return _shown(name, Settings.model_fields[name].default)
+
+
+def shown(settings: Settings, name: str) -> str:
+    """A setting's value as text for people, in the notation that it is set in, without its secrets."""
+    return _shown(name, getattr(settings, name))
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "windows":
+        return ",".join(map(format_duration, value))
+    if name == "database_url":
+        return without_password(value.get_secret_value())
+    if name == "correct_for":
+        return "forever" if value is None else format_duration(value)
+    if name in ("grace", "idle_after", "emit_every", "future_limit"):
+        return format_duration(value)
+    return str(value)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, secrets included, for a process that is to have the same."""
+    return {
+        f"KPI_{name.upper()}": settings.database_url.get_secret_value()
+        if name == "database_url"
+        else shown(settings, name)
+        for name in Settings.model_fields
+    }
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be printed."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings in force. Raises `UserError` with a line for each wrong one."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise UserError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _as_given(name: str, value: Any) -> str:
+    return _shown(name, value) if isinstance(value, int | tuple) else repr(value)
+
+
+def _explain(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "?"
+    value = "(hidden)" if name == "database_url" else _as_given(name, error["input"])
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    return f"KPI_{name.upper()}={value}: {reason}"

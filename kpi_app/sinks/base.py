@@ -1,0 +1,78 @@
+"""What every sink does; `tests/sinks/contract.py` holds the tests that each one passes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from kpi_app.core.ledger import Ledger
+from kpi_app.core.segment import SegmentKey
+
+
+class StoredSegment(NamedTuple):
+    """A segment as a committed checkpoint wrote it."""
+
+    key: SegmentKey
+    #: Offset of that checkpoint.
+    offset: int
+    requests: int
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Flush:
+    """One partition's committed checkpoint, on its way to the sink.
+
+    `since(f)` yields the segments that checkpoints after offset `f` wrote, each once, as of `ledger`: the sink waits
+    for its store between two of them, and a later checkpoint may be taken then, but must not show in them.
+    """
+
+    topic: str
+    partition: int
+    ledger: Ledger
+    #: What the checkpoint believes that the sink holds already; a sink that holds less was set back.
+    flushed: int
+    #: The owner is connected, caught up, and has seen nothing for KPI_IDLE_AFTER.
+    idle: bool
+    since: Callable[[int], Iterable[StoredSegment]]
+
+
+class Sink(Protocol):
+    """Keeps segments and books of partitions, and unites them to the rows that people read.
+
+    Every call may raise `SinkBusy` (away: try again), `SinkRefused` (will never work: stop) and, from
+    `flush`, `StopWorker` (the sink was set back behind what the state has dropped).
+    """
+
+    async def open(self) -> None:
+        """Connect, and see that it is ready for us. May be called again after `SinkBusy`.
+
+        Raises `UserError`, too, when its state is of other settings.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection, within seconds."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the sink answers."""
+        ...
+
+    async def expect(self, topic: str, partitions: int) -> None:
+        """Open the books of each partition of the topic: a window closes when all of them have passed it."""
+        ...
+
+    async def flush(self, flush: Flush) -> int:
+        """Bring a checkpoint there, in one transaction.
+
+        Returns the greatest offset that the sink holds now.
+        """
+        ...
+
+    async def merge(self) -> int:
+        """Unite some of what has changed, and close what has been passed, in one transaction.
+
+        Returns how many windows were looked at: 0 when nothing is left but what another worker is doing. Windows
+        close by idleness and by other partitions, too: call it from time to time.
+        """
+        ...

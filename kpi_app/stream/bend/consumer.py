@@ -1,0 +1,176 @@
+"""Whole fetches through faust's own assignment and flow control.
+
+faust hands an agent one message at a time, at some 4,000 a second. Here a *message* is a whole fetch of one
+partition: its value is a `Batch`, its offset that of the last record. The conductor, the streams' queues and the
+generation checks of faust see nothing else than fewer messages.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import aiokafka
+from aiokafka import ConsumerRecord, TopicPartition
+from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+#: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
+#: under way per broker, a fetch of quiet partitions would hold back the busy ones for that long.
+FETCH_WAIT_MS = 50
+
+
+class Batch(NamedTuple):
+    """Consecutive records of one partition as a fetch brought them.
+
+    `start` is the offset that the consumer asked for: what lies between it and the first record is not in the
+    log. None when the position is not known to be ours (no explicit seek since the assignment).
+    """
+
+    start: int | None
+    records: list[ConsumerRecord[bytes, bytes]]
+
+
+class Seen(NamedTuple):
+    """How far a partition was delivered, against where it ends. Offsets, all of the same moment."""
+
+    #: Behind the last record that was handed out.
+    delivered: int
+    #: Where the next fetch starts: past markers of transactions, which are never handed out.
+    position: int
+    end: int
+
+
+class BatchThread(driver.AIOKafkaConsumerThread):
+    """The thread that fetches. `_starts` is touched on its own loop only, so a seek never races a fetch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._starts: dict[TopicPartition, int] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TopicPartition, Batch]:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        # No await between aiokafka's return and here: the label belongs to these records.
+        return {tp: self._label(tp, records) for tp, records in fetched.items() if records}
+
+    def _label(self, tp: TopicPartition, records: list[ConsumerRecord[bytes, bytes]]) -> Batch:
+        start = self._starts.get(tp)
+        if start is not None:
+            self._starts[tp] = records[-1].offset + 1
+        return Batch(start, records)
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Position partitions explicitly, offset 0 too (aiokafka's own `seek_to_committed` skips it)."""
+        await self.call_thread(self._seek_to, offsets)
+
+    async def _seek_to(self, offsets: Mapping[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        self._starts = {tp: start for tp, start in self._starts.items() if tp in consumer.assignment()}
+        for tp, offset in offsets.items():
+            partition = TopicPartition(tp.topic, tp.partition)
+            consumer.seek(partition, offset)
+            self._starts[partition] = offset
+
+    async def seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
+        """Where these partitions stand, by partition number; those without a position are left out."""
+        seen: dict[int, Seen] = await self.call_thread(self._seen, tps)
+        return seen
+
+    async def _seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
+        consumer = self._ensure_consumer()
+        known = [tp for tp in (TopicPartition(*tp) for tp in tps) if tp in self._starts]
+        ends = await consumer.end_offsets(known)
+        return {
+            tp.partition: Seen(self._starts[tp], await consumer.position(tp), end)
+            for tp, end in ends.items()
+            if tp in self._starts and tp in consumer.assignment()
+        }
+
+
+class _NoReadOffsets(dict[TP, int | None]):
+    """faust drops a message below the last one it read; after a seek back that would be all of them.
+
+    `fold` decides by the state what it has seen, so here nothing counts as read.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+
+class BatchConsumer(driver.Consumer):
+    """faust's consumer, with whole fetches and with positions that come from the state."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _NoReadOffsets()
+
+    def _new_consumer_thread(self) -> BatchThread:
+        return BatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  faust calls it so
+        """Yield one message a partition and fetch."""
+        batches, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if batches is None or self.should_stop or not self.flow_active:
+            return  # the take-over seeks before it resumes the flow: what was fetched meanwhile comes again
+        for partition, batch in batches.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            tp = ensure_TP(partition)
+            if active is None or tp in active or tp in self._buffered_partitions:
+                yield tp, _message(tp, batch, generation)
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Position partitions explicitly."""
+        await self._thread.seek_to(offsets)
+
+    async def seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
+        """Where these partitions stand, by partition number."""
+        seen: dict[int, Seen] = await self._thread.seen(tps)
+        return seen
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Checkpoint first: faust would forget what was done since its last commit."""
+        self.stop_flow()
+        await self.app.owner.give_up(self._of_source(revoked))
+        await self.commit()
+        await super().on_partitions_revoked(revoked)
+
+    def _of_source(self, tps: set[TP]) -> set[int]:
+        return {tp.partition for tp in tps if tp.topic == self.app.owner.source_topic}
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self.assignment() if tp.topic == self.app.owner.source_topic)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        offset = self.app.owner.committed().get(tp.partition)
+        return None if offset == self._committed_offset[tp] else offset
+
+
+def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
+    last = batch.records[-1]
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        (last.timestamp or 0) / 1000.0,
+        last.timestamp_type,
+        None,
+        None,
+        batch,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )
+
+
+class BatchTransport(driver.Transport):
+    """faust's aiokafka transport with the batched consumer."""
+
+    Consumer = BatchConsumer

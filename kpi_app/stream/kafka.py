@@ -1,0 +1,60 @@
+"""Clients of Kafka as the settings want them, and its errors in one clear line."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from kpi_app.errors import UserError
+from kpi_app.settings import Settings
+
+#: A fenced or dead owner's transaction ends after this long at the latest.
+TRANSACTION_TIMEOUT_MS = 15_000
+
+REQUEST_TIMEOUT_MS = 10_000
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """The options that every aiokafka client takes."""
+    return {"bootstrap_servers": settings.brokers, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+
+
+def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
+    """The producer of one partition's checkpoints; starting it fences the previous owner's."""
+    return AIOKafkaProducer(
+        **connection(settings),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        acks="all",
+        linger_ms=0,
+    )
+
+
+def changelog_reader(settings: Settings) -> AIOKafkaConsumer:
+    """A consumer outside of any group that sees committed checkpoints only."""
+    return AIOKafkaConsumer(
+        **connection(settings),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=20,
+    )
+
+
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected admin client. Raises `UserError` when no broker answers."""
+    client = AIOKafkaAdminClient(**connection(settings))
+    try:
+        try:
+            await client.start()
+        except KafkaConnectionError as error:
+            raise UserError(f"KPI_BROKERS={settings.brokers}: no broker answers there") from error
+        yield client
+    except KafkaError as error:
+        raise UserError(f"KPI_BROKERS={settings.brokers}: {type(error).__name__}: {error}") from error
+    finally:
+        await client.close()

@@ -1,0 +1,143 @@
+"""What a worker does besides folding: checkpoints, watching the ends, flushing, merging. Each for ever.
+
+The sink's troubles stay in these loops. `SinkBusy` waits and tries again while folding and checkpoints go on;
+anything else ends the worker.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+
+from kpi_app.errors import SinkBusy
+from kpi_app.sinks.base import Sink
+from kpi_app.stream.bend import Seen
+from kpi_app.stream.bend.stop import log, stop_worker
+from kpi_app.stream.ownership import Ownership
+from kpi_app.stream.partition import Partition, Watched
+
+#: First and longest wait after the sink was busy.
+BACKOFF_S = (0.5, 5.0)
+
+#: How often the ends of the partitions are looked at, and how old a look may be to speak of idleness.
+WATCH_EVERY_S = 2.0
+WATCH_VALID_S = 3 * WATCH_EVERY_S
+
+#: How often the sink is told again that a partition is idle; it forgets after `LEASE_S` (see sinks).
+RENEW_EVERY_S = 5.0
+
+#: Flushes under way at once.
+FLUSHES = 4
+
+
+async def forever(name: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Run a step again and again; back off while the sink is busy, end the worker on anything else."""
+    wait_s, longest_s = BACKOFF_S
+    while True:
+        try:
+            await step()
+            wait_s = BACKOFF_S[0]
+        except SinkBusy as busy:
+            log.warning("%s: %s; trying again in %.1f s", name, busy, wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, longest_s)
+        except Exception as error:
+            stop_worker(name, error)
+
+
+class Loops:
+    """The loops of one worker."""
+
+    def __init__(
+        self,
+        owned: Ownership,
+        sink: Sink,
+        look: Callable[[set[int]], Awaitable[Mapping[int, Seen]]],
+        emit_every_s: float,
+        idle_after_s: float,
+    ) -> None:
+        self._owned = owned
+        self._sink = sink
+        self._look = look
+        self._emit_every_s = emit_every_s
+        self._idle_after_s = idle_after_s
+        self._expected = 0
+        self._flushed = asyncio.Event()
+        self._slots = asyncio.Semaphore(FLUSHES)
+
+    async def checkpoint(self) -> None:
+        """Every KPI_EMIT_EVERY, all partitions."""
+        await asyncio.sleep(self._emit_every_s)
+        await self._owned.checkpoint_all()
+
+    async def watch(self) -> None:
+        """Ask the broker where our partitions end; a failure makes every one of them not idle."""
+        await asyncio.sleep(WATCH_EVERY_S)
+        partitions = dict(self._owned.partitions)
+        try:
+            async with asyncio.timeout(WATCH_VALID_S):
+                seen = await self._look(set(partitions)) if partitions else {}
+        except Exception as error:
+            log.warning("cannot see the ends of the partitions: %s: %s", type(error).__name__, error)
+            return
+        for number, where in seen.items():
+            partitions[number].watched = Watched(monotonic(), where)
+
+    async def flush(self) -> None:
+        """Bring each partition's last checkpoint to the sink."""
+        await _either(self._owned.checkpointed, self._emit_every_s)
+        self._owned.checkpointed.clear()
+        await self.flush_all()
+
+    async def flush_all(self) -> None:
+        """Flush every partition that has something to tell."""
+        if self._expected < self._owned.partition_count:
+            await self._sink.expect(self._owned.names.raw, self._owned.partition_count)
+            self._expected = self._owned.partition_count
+        now_s = monotonic()
+        due = [p for p in self._owned.partitions.values() if self._due(p, now_s)]
+        done = await asyncio.gather(*(self._flush(p, now_s) for p in due), return_exceptions=True)
+        for failure in done:
+            if isinstance(failure, BaseException):
+                raise failure
+        if due:
+            self._flushed.set()
+
+    async def merge(self) -> None:
+        """Unite what was flushed, here or elsewhere."""
+        await _either(self._flushed, self._emit_every_s)
+        self._flushed.clear()
+        while await self._sink.merge():
+            pass
+
+    def idle(self, partition: Partition, now_s: float) -> bool:
+        """Connected, caught up, checkpointed, and nothing seen for KPI_IDLE_AFTER."""
+        watched, state = partition.watched, partition.state
+        return (
+            watched is not None
+            and now_s - watched.at_s < WATCH_VALID_S
+            and watched.seen.position >= watched.seen.end
+            and watched.seen.delivered <= state.committed_offset == state.ledger.next_offset
+            and now_s - partition.seen_s >= self._idle_after_s
+        )
+
+    def _due(self, partition: Partition, now_s: float) -> bool:
+        idle = self.idle(partition, now_s)
+        behind = partition.state.committed_offset - 1 > partition.state.flushed
+        renew = idle and now_s - partition.told_s >= RENEW_EVERY_S
+        return behind or renew or idle != partition.told_idle
+
+    async def _flush(self, partition: Partition, now_s: float) -> None:
+        idle = self.idle(partition, now_s)
+        async with self._slots:
+            flushed = await self._sink.flush(partition.flush(idle))
+        partition.state.flushed = max(partition.state.flushed, flushed)
+        partition.told_idle, partition.told_s = idle, now_s
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, but no longer than this."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,185 @@
+"""The source partitions that this worker owns: take-over, fold, checkpoint, give-up."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+
+from kpi_app.core.fold import TimeRules
+from kpi_app.feeds.base import Feed
+from kpi_app.settings import Settings
+from kpi_app.stream.bend import Batch
+from kpi_app.stream.bend.stop import log, stop_worker
+from kpi_app.stream.fold import Folding, fold_records
+from kpi_app.stream.kafka import changelog_reader, transactional_producer
+from kpi_app.stream.partition import Partition
+from kpi_app.stream.table import TablePartition
+from kpi_app.stream.takeover import catch_up, check_source, load_state
+from kpi_app.stream.topics import Names, ensure_topics
+
+#: A checkpoint before a partition is given up may take this long; after it the worker ends itself instead.
+GIVE_UP_S = 5.0
+
+#: Segments and dead letters of one partition that may wait for a checkpoint: more, and it comes early.
+PENDING_LIMIT = 2_000
+
+
+class Source(Protocol):
+    """The consumer of the raw topic."""
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Position partitions explicitly."""
+        ...
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """The first offset that the log still holds, by partition."""
+        ...
+
+
+class Ownership:
+    """Owns partitions of one feed's raw topic. `store()` gives the faust table's store, `source()` the consumer."""
+
+    def __init__(self, settings: Settings, feed: Feed, store: Callable[[], Any], source: Callable[[], Source]) -> None:
+        self.partitions: dict[int, Partition] = {}
+        self.names = Names(settings.topic)
+        #: Partitions of the raw topic, as of the last look.
+        self.partition_count = 0
+        #: Set by each checkpoint that wrote something; the flusher clears it.
+        self.checkpointed = asyncio.Event()
+        self._settings = settings
+        self._feed = feed
+        self._store = store
+        self._source = source
+        self._committed: dict[int, int] = {}
+        self._folding = Folding(feed, settings.log_format, rules(settings))
+
+    async def count_partitions(self) -> None:
+        """Make missing topics; learn how many partitions there are. Raises `UserError`."""
+        self.partition_count = await ensure_topics(self._settings)
+
+    def committed(self) -> Mapping[int, int]:
+        """The next offset by partition as of the last checkpoint of each that was ever owned."""
+        return self._committed
+
+    async def take_over(self, numbers: set[int]) -> Mapping[int, int]:
+        """Load the state of these partitions; returns the offset at which each goes on."""
+        await self.give_up(set(self.partitions))
+        if numbers and max(numbers) >= self.partition_count:
+            await self.count_partitions()  # partitions were added: the changelog needs them too
+        producers = await self._fence(numbers)
+        tables = {number: TablePartition(self._store(), number) for number in numbers}
+        try:
+            loaded = await self._load(tables, producers)
+        except BaseException:
+            for table in tables.values():
+                table.close()
+            await asyncio.gather(*(producer.stop() for producer in producers.values()))
+            raise
+        self.partitions = loaded
+        offsets = {number: partition.state.ledger.next_offset for number, partition in loaded.items()}
+        log.info("took over %d partitions at offsets %s", len(offsets), offsets)
+        return offsets
+
+    async def _fence(self, numbers: set[int]) -> dict[int, AIOKafkaProducer]:
+        """Start each partition's producer: the predecessor's can't write any more, its transaction is ended."""
+        producers = {
+            number: transactional_producer(self._settings, self.names.transactional_id(number)) for number in numbers
+        }
+        try:
+            await asyncio.gather(*(producer.start() for producer in producers.values()))
+        except BaseException:
+            await asyncio.gather(*(producer.stop() for producer in producers.values()), return_exceptions=True)
+            raise
+        return producers
+
+    async def _load(
+        self, tables: dict[int, TablePartition], producers: dict[int, AIOKafkaProducer]
+    ) -> dict[int, Partition]:
+        if not tables:
+            return {}
+        async with changelog_reader(self._settings) as reader:
+            await catch_up(reader, self.names.changelog, tables)
+            measures, time_rules = self._feed.measures, self._folding.rules
+            states = {n: load_state(n, table, time_rules, measures) for n, table in tables.items()}
+            await check_source(reader, self.names.raw, states)
+        return {
+            number: Partition(number, self.names, state, tables[number], producers[number])
+            for number, state in states.items()
+        }
+
+    async def fold(self, number: int, batch: Batch) -> None:
+        """Fold a batch if it continues the state of its partition; otherwise seek back to where it goes on."""
+        partition = self.partitions.get(number)
+        if partition is None:
+            return
+        ledger = partition.state.ledger
+        first = batch.records[0].offset
+        if (first if batch.start is None else batch.start) > ledger.next_offset:
+            await self._source().seek_to({TP(self.names.raw, number): ledger.next_offset})
+            return
+        if first > ledger.next_offset and not await self._skip(partition, first):
+            return
+        ledger = partition.state.ledger
+        result = await asyncio.to_thread(
+            fold_records, batch.records, ledger.next_offset, ledger.watermark_us, self._folding
+        )
+        if result is None or not partition.owned:
+            return  # seen already; or given up meanwhile: whoever has it now reads these lines again
+        partition.apply(*result)
+        if partition.pending > PENDING_LIMIT:
+            await self.checkpoint(partition)
+
+    async def _skip(self, partition: Partition, first: int) -> bool:
+        """Pass over offsets that the log does not hold; returns whether the partition is still ours.
+
+        Below the log's first offset they were removed before they were read, which is a loss and is counted as
+        one. Above it they never were lines: markers of transactions, or aborted records.
+        """
+        tp = TP(self.names.raw, partition.number)
+        next_offset = partition.state.ledger.next_offset
+        earliest = (await self._source().earliest_offsets(tp))[tp]
+        if not partition.owned:
+            return False
+        lost = max(0, min(earliest, first) - next_offset)
+        if lost:
+            log.error("%s: %d offsets from %d were removed before they were read", tp, lost, next_offset)
+        partition.state.skip(first, lost)
+        return True
+
+    async def checkpoint(self, partition: Partition) -> None:
+        """Take a checkpoint of one partition; what fails ends the worker."""
+        try:
+            wrote = await partition.checkpoint()
+        except Exception as error:
+            stop_worker(f"cannot checkpoint partition {partition.number}", error)
+        if wrote:
+            self._committed[partition.number] = partition.state.committed_offset
+            self.checkpointed.set()
+
+    async def checkpoint_all(self) -> None:
+        """Take a checkpoint of every partition."""
+        await asyncio.gather(*(self.checkpoint(partition) for partition in list(self.partitions.values())))
+
+    async def give_up(self, numbers: set[int]) -> None:
+        """Checkpoint and let go of these partitions."""
+        given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                await asyncio.gather(*(self.checkpoint(partition) for partition in given))
+        except TimeoutError as error:
+            stop_worker("checkpoints before giving up partitions took too long", error)
+        for partition in given:
+            self.partitions.pop(partition.number, None)
+        await asyncio.gather(*(partition.close() for partition in given))
+
+
+def rules(settings: Settings) -> TimeRules:
+    """The settings that decide where a line counts."""
+    return TimeRules(
+        window_s=settings.base_window_s,
+        grace_s=settings.grace,
+        future_limit_s=settings.future_limit,
+        correct_for_s=settings.correct_for,
+    )

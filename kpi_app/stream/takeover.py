@@ -1,0 +1,75 @@
+"""Take-over: fence the predecessor, bring the table up to its changelog, and load the state.
+
+    producer.start()   InitProducerId: the broker fences the previous owner and ends its transaction
+    catch_up()         changelog, read_committed, from the table's own position to the end
+    load()             the books and an index of the segments
+
+Only then is the source positioned, at the books' next offset, never at the group's committed one.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from kpi_app.core import segment as segments
+from kpi_app.core.aggregates import Measure
+from kpi_app.core.fold import TimeRules
+from kpi_app.core.state import Live, PartitionState
+from kpi_app.errors import StopWorker
+from kpi_app.stream.bend.stop import log
+from kpi_app.stream.table import TablePartition
+
+
+async def catch_up(reader: AIOKafkaConsumer, changelog: str, tables: dict[int, TablePartition]) -> None:
+    """Bring each partition's table to the end of its changelog as it is now. `reader` is started."""
+    tps = {TopicPartition(changelog, number): table for number, table in tables.items()}
+    reader.assign(list(tps))
+    first = await reader.beginning_offsets(list(tps))
+    ends = await reader.end_offsets(list(tps))
+    for tp, table in tps.items():
+        reader.seek(tp, _resume_at(tp, table, first[tp], ends[tp]))
+    behind = set(tps)
+    while behind:
+        fetched = await reader.getmany(*behind, timeout_ms=200)
+        for tp, records in fetched.items():
+            tps[tp].write([(record.key, record.value) for record in records], records[-1].offset + 1)
+        # positions, not records: a changelog ends with a transaction's marker, which is never delivered
+        behind = {tp for tp in behind if await reader.position(tp) < ends[tp]}
+
+
+def _resume_at(tp: TopicPartition, table: TablePartition, first: int, end: int) -> int:
+    position = table.position
+    if position > end:
+        log.warning("%s was made anew: the local table of partition %d is discarded", tp.topic, tp.partition)
+        table.clear()
+        position = 0
+    return max(position, first)
+
+
+def load_state(number: int, table: TablePartition, rules: TimeRules, measures: Sequence[Measure]) -> PartitionState:
+    """The state as the table has it. Raises `StopWorker` when it can't be a checkpoint's."""
+    meta = table.meta()
+    live = {}
+    for key, data in table.segments():
+        segment = segments.decode(data, measures)
+        live[key] = Live(segment.offset, segment.requests)
+        if meta is None or segment.offset > meta.offset:
+            raise StopWorker(
+                f"partition {number}: segment {key} of offset {segment.offset} is ahead of its books "
+                f"({meta.offset if meta else 'none'}): the changelog was written by something else"
+            )
+    return PartitionState(rules, measures, table.load, meta, live)
+
+
+async def check_source(reader: AIOKafkaConsumer, topic: str, states: dict[int, PartitionState]) -> None:
+    """Raise `StopWorker` when the raw topic ends below what was already counted of it."""
+    tps = {TopicPartition(topic, number): state for number, state in states.items()}
+    ends = await asyncio.wait_for(reader.end_offsets(list(tps)), 30)
+    for tp, state in tps.items():
+        if ends[tp] < state.ledger.next_offset:
+            raise StopWorker(
+                f"topic {topic}, partition {tp.partition}: it ends at offset {ends[tp]}, but offsets below "
+                f"{state.ledger.next_offset} are counted already. It was made anew; "
+                "`kpi reset` forgets what was counted and starts over"
+            )

@@ -1,0 +1,140 @@
+"""The worker: settings, feed, sink and stream, put together into the faust app of `faust -A kpi_app worker`."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from faust.types import TP, StreamT
+
+from kpi_app.errors import SinkBusy, SinkRefused, UserError
+from kpi_app.feeds.access import ACCESS
+from kpi_app.preflight import check_data_dir, check_port
+from kpi_app.settings import Settings, load
+from kpi_app.sinks.base import Sink
+from kpi_app.sinks.postgres import PostgresSink
+from kpi_app.stream.bend import BatchSchema, BentApp, Seen
+from kpi_app.stream.bend.stop import stop_worker
+from kpi_app.stream.loops import Loops, forever
+from kpi_app.stream.ownership import Ownership
+from kpi_app.stream.table import OPTIONS
+from kpi_app.stream.topics import TABLE, Names
+
+#: How long the last flush and merge may take when a worker is stopped.
+LAST_FLUSH_S = 3.0
+
+
+class Worker:
+    """One worker: an `Owner` for the bent faust, over the state (`Ownership`) and its loops."""
+
+    def __init__(self, settings: Settings, sink: Sink) -> None:
+        self.settings = settings
+        self.sink = sink
+        self.owned = Ownership(settings, ACCESS, lambda: self.table.data, lambda: self.app.consumer)
+        self.loops = Loops(self.owned, sink, self._look, settings.emit_every, settings.idle_after)
+        self.app = self._app()
+        self.table = self.app.Table(TABLE, key_type=bytes, value_type=bytes, options=dict(OPTIONS))
+        source = self.app.topic(settings.topic, schema=BatchSchema())
+        self.app.agent(source, name="fold")(self._fold)
+        for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge):
+            self.app.task(self._loop(step.__name__, step))
+
+    def _app(self) -> BentApp:
+        settings = self.settings
+        return BentApp(
+            Names(settings.topic).app,
+            owner=self,
+            broker=[f"kafka://{broker}" for broker in settings.brokers.split(",")],
+            store="rocksdb://",
+            datadir=str(settings.data_dir / f"worker-{settings.web_port}"),
+            web_host=settings.web_host,
+            web_bind=settings.web_host,
+            web_port=settings.web_port,
+            consumer_max_fetch_size=2 << 20,
+            consumer_metadata_max_age_ms=30_000,  # added partitions are noticed within this time
+            stream_buffer_maxsize=4,  # batches, not lines
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=2.0,
+            broker_commit_interval=2.0,
+            broker_max_poll_interval=300.0,
+        )
+
+    async def _fold(self, stream: StreamT) -> None:
+        stream.enable_acks = False  # the checkpoint decides what is done, not the end of an iteration
+        async for event in stream.events():
+            try:
+                await self.owned.fold(event.message.partition, event.message.value)
+            except Exception as error:
+                stop_worker(f"cannot fold partition {event.message.partition}", error)
+
+    def _loop(self, name: str, step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def loop() -> None:
+            await forever(name, step)
+
+        return loop
+
+    async def _look(self, numbers: set[int]) -> Mapping[int, Seen]:
+        seen: Mapping[int, Seen] = await self.app.consumer.seen({TP(self.settings.topic, n) for n in numbers})
+        return seen
+
+    @property
+    def source_topic(self) -> str:
+        """The topic that is fetched in batches and positioned from the state."""
+        return self.settings.topic
+
+    async def prepare(self) -> None:
+        """Check what the user can mend, and make the topics. Raises `UserError`."""
+        check_data_dir(self.settings.data_dir)
+        check_port(self.settings.web_host, self.settings.web_port)
+        await self._check_sink()
+        await self.owned.count_partitions()
+
+    async def _check_sink(self) -> None:
+        try:
+            await self.sink.open()
+        except (SinkBusy, SinkRefused) as error:
+            raise UserError(str(error)) from error
+
+    async def take_over(self, partitions: set[int]) -> Mapping[int, int]:
+        """Load the state of these partitions; returns the offset at which each goes on."""
+        return await self.owned.take_over(partitions)
+
+    async def give_up(self, partitions: set[int]) -> None:
+        """Checkpoint and let go of these partitions."""
+        await self.owned.give_up(partitions)
+
+    def committed(self) -> Mapping[int, int]:
+        """The next offset by partition as of the last checkpoint."""
+        return self.owned.committed()
+
+    async def finish(self) -> None:
+        """Checkpoint, flush and merge what there is, and give up everything."""
+        await self.owned.checkpoint_all()
+        with suppress(TimeoutError, SinkBusy):  # the next owner flushes what is missing
+            async with asyncio.timeout(LAST_FLUSH_S):
+                await self.loops.flush_all()
+                while await self.sink.merge():
+                    pass
+        await self.owned.give_up(set(self.owned.partitions))
+        await self.sink.close()
+
+
+def make_app() -> BentApp:
+    """The app of `faust -A kpi_app`, from the settings in force; a wrong setting ends the process in one line."""
+    try:
+        settings = load()
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None
+    return Worker(settings, postgres_sink(settings)).app
+
+
+def postgres_sink(settings: Settings) -> PostgresSink:
+    """The sink of the access feed, as the settings want it."""
+    return PostgresSink(
+        settings.database_url.get_secret_value(),
+        ACCESS,
+        topic=settings.topic,
+        window_s=settings.base_window_s,
+        grace_s=settings.grace,
+    )

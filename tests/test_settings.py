@@ -1,0 +1,110 @@
+"""Settings: read from the environment, checked once, and never showing a secret."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kpi_app import settings as settings_of
+from kpi_app.errors import UserError
+from kpi_app.settings import Settings, default, environment, load, shown, without_password
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"KPI_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_durations_are_read_with_their_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A duration takes s, m, h and d, and is kept in seconds."""
+    monkeypatch.setenv("KPI_GRACE", "2m")
+    monkeypatch.setenv("KPI_WINDOWS", "10s,1m,1d")
+    monkeypatch.setenv("KPI_CORRECT_FOR", "7d")
+    in_force = load()
+    assert (in_force.grace, in_force.windows, in_force.correct_for) == (120, (10, 60, 86_400), 604_800)
+
+
+def test_dotenv_is_read(tmp_path: Path) -> None:
+    """A `.env` beside the command sets what the environment does not."""
+    (tmp_path / ".env").write_text("export KPI_TOPIC='other-log'\n")
+    assert load().topic == "other-log"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("KPI_GRACE", "soon", "30s, 1m, 2h or 7d"),
+        ("KPI_GRACE", "-5s", "30s, 1m, 2h or 7d"),
+        ("KPI_WINDOWS", "5m,1h", "1s to 1m"),
+        ("KPI_WINDOWS", "1m,90s", "multiple"),
+        ("KPI_WINDOWS", "1m,1m", "multiple"),
+        ("KPI_WINDOWS", "0s,1m", "1s to 1m"),
+        ("KPI_BROKERS", "localhost", "host:port"),
+        ("KPI_BROKERS", "localhost:http", "host:port"),
+        ("KPI_TOPIC", "access log", "a-z A-Z 0-9"),
+        ("KPI_WEB_PORT", "70000", "65535"),
+        ("KPI_LOG_FORMAT", "iis", "auto"),
+        ("KPI_EMIT_EVERY", "0s", "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_says_name_value_and_what_is_right(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, right: str
+) -> None:
+    """One line that names the setting, its value, and what would be right."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as refused:
+        load()
+    line = str(refused.value)
+    assert "\n" not in line
+    assert line.startswith(f"{name}=")
+    assert value in line
+    assert right in line
+
+
+def test_each_wrong_setting_gets_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two mistakes are told at once."""
+    monkeypatch.setenv("KPI_GRACE", "soon")
+    monkeypatch.setenv("KPI_TOPIC", "a b")
+    with pytest.raises(UserError) as refused:
+        load()
+    assert [line.split("=")[0] for line in str(refused.value).splitlines()] == ["KPI_TOPIC", "KPI_GRACE"]
+
+
+def test_the_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the listing nor a representation shows it."""
+    monkeypatch.setenv("KPI_DATABASE_URL", "postgresql://kpi:s3cr%40t@db.example:5433/kpi?sslmode=require")
+    in_force = load()
+    assert shown(in_force, "database_url") == "postgresql://kpi:***@db.example:5433/kpi?sslmode=require"
+    assert "s3cr" not in repr(in_force)
+    assert without_password("postgresql://kpi@db/kpi") == "postgresql://kpi@db/kpi"
+
+
+def test_the_environment_made_of_settings_gives_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker of the demo is handed is what the demo was started with."""
+    monkeypatch.setenv("KPI_WINDOWS", "30s,1h")
+    monkeypatch.setenv("KPI_CORRECT_FOR", "90s")
+    monkeypatch.setenv("KPI_DATABASE_URL", "postgresql://kpi:secret@db/kpi")
+    first = load()
+    for name, value in environment(first).items():
+        monkeypatch.setenv(name, value)
+    assert load() == first
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_is_described(name: str) -> None:
+    """A setting has a description and a default that can be shown, and the README names it."""
+    assert Settings.model_fields[name].description
+    assert default(name)
+    assert re.search(rf"\bKPI_{name.upper()}\b", README.read_text())
+
+
+def test_every_duration_is_shown_as_it_is_set() -> None:
+    """The listing speaks the notation that the settings take."""
+    in_force = settings_of.Settings()
+    assert shown(in_force, "grace") == "1m"
+    assert shown(in_force, "windows") == "1m,1h,1d"
+    assert shown(in_force, "correct_for") == "forever"
