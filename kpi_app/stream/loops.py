@@ -12,6 +12,7 @@ from kpi_app.errors import SinkBusy
 from kpi_app.sinks.base import Sink
 from kpi_app.stream.bend import Seen
 from kpi_app.stream.bend.stop import log, stop_worker
+from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
 from kpi_app.stream.partition import Partition, Watched
 
@@ -29,7 +30,7 @@ RENEW_EVERY_S = 5.0
 FLUSHES = 4
 
 
-async def forever(name: str, step: Callable[[], Awaitable[None]]) -> None:
+async def forever(name: str, step: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
     """Run a step again and again; back off while the sink is busy, end the worker on anything else."""
     wait_s, longest_s = BACKOFF_S
     while True:
@@ -37,6 +38,7 @@ async def forever(name: str, step: Callable[[], Awaitable[None]]) -> None:
             await step()
             wait_s = BACKOFF_S[0]
         except SinkBusy as busy:
+            metrics.sink_busy.labels(name).inc()
             log.warning("%s: %s; trying again in %.1f s", name, busy, wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, longest_s)
@@ -54,12 +56,14 @@ class Loops:
         look: Callable[[set[int]], Awaitable[Mapping[int, Seen]]],
         emit_every_s: float,
         idle_after_s: float,
+        metrics: Metrics,
     ) -> None:
         self._owned = owned
         self._sink = sink
         self._look = look
         self._emit_every_s = emit_every_s
         self._idle_after_s = idle_after_s
+        self._metrics = metrics
         self._expected = 0
         self._flushed = asyncio.Event()
         self._slots = asyncio.Semaphore(FLUSHES)
@@ -106,8 +110,15 @@ class Loops:
         """Unite what was flushed, here or elsewhere."""
         await _either(self._flushed, self._emit_every_s)
         self._flushed.clear()
-        while await self._sink.merge():
+        while await self._merged():
             pass
+
+    async def _merged(self) -> bool:
+        began_s = monotonic()
+        merged = await self._sink.merge() > 0
+        if merged:
+            self._metrics.merge_s.observe(monotonic() - began_s)
+        return merged
 
     def idle(self, partition: Partition, now_s: float) -> bool:
         """Connected, caught up, checkpointed, and nothing seen for KPI_IDLE_AFTER."""
@@ -129,7 +140,8 @@ class Loops:
     async def _flush(self, partition: Partition, now_s: float) -> None:
         idle = self.idle(partition, now_s)
         async with self._slots:
-            flushed = await self._sink.flush(partition.flush(idle))
+            with self._metrics.flush_s.time():
+                flushed = await self._sink.flush(partition.flush(idle))
         partition.state.flushed = max(partition.state.flushed, flushed)
         partition.told_idle, partition.told_s = idle, now_s
 

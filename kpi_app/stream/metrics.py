@@ -4,7 +4,6 @@ What the state knows already is read from it when somebody asks, so that no numb
 happens (how long a step took) is told to `Metrics` by the step. Each worker has a registry of its own.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 import prometheus_client as prometheus
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric as Family
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
 
 from kpi_app.core.ledger import Ledger
 from kpi_app.core.windows import US_PER_S
@@ -214,7 +214,7 @@ METRICS = (
         "kpi_lines_total",
         Kind.COUNTER,
         "lines",
-        "Lines read. Books.",
+        "Lines read, as of the last checkpoint.",
         _PARTITION,
         _of_books(lambda books: books.lines),
     ),
@@ -222,7 +222,7 @@ METRICS = (
         "kpi_counted_total",
         Kind.COUNTER,
         "lines",
-        "Of the lines read, those that count in a window. Books.",
+        "Of the lines read, those that count in a window.",
         _PARTITION,
         _of_books(lambda books: books.counted),
     ),
@@ -230,7 +230,7 @@ METRICS = (
         "kpi_rejected_total",
         Kind.COUNTER,
         "lines",
-        "Of the lines read, those that went to the dead letters. Books.",
+        "Of the lines read, those that went to the dead letters.",
         _PARTITION,
         _of_books(lambda books: books.rejected),
     ),
@@ -238,7 +238,7 @@ METRICS = (
         "kpi_late_dropped_total",
         Kind.COUNTER,
         "lines",
-        "Of the lines read, those that were later than KPI_CORRECT_FOR allows. Books.",
+        "Of the lines read, those that were later than KPI_CORRECT_FOR allows.",
         _PARTITION,
         _of_books(lambda books: books.late_dropped),
     ),
@@ -246,7 +246,7 @@ METRICS = (
         "kpi_duplicates_total",
         Kind.COUNTER,
         "lines",
-        "Of the lines read, those sent twice before Kafka. Books.",
+        "Of the lines read, those sent twice before Kafka.",
         _PARTITION,
         _of_books(lambda books: books.duplicates),
     ),
@@ -254,7 +254,7 @@ METRICS = (
         "kpi_lost_offsets_total",
         Kind.COUNTER,
         "records",
-        "Offsets that were removed from the topic before they were read; not in the lines. Books.",
+        "Offsets that were removed from the topic before they were read; not in the lines.",
         _PARTITION,
         _of_books(lambda books: books.lost_offsets),
     ),

@@ -1,19 +1,23 @@
 """The source partitions that this worker owns: take-over, fold, checkpoint, give-up."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
-from kpi_app.core.fold import TimeRules
+from kpi_app.core.fold import Folded, TimeRules
 from kpi_app.feeds.base import Feed
 from kpi_app.settings import Settings
 from kpi_app.stream.bend import Batch
 from kpi_app.stream.bend.stop import log, stop_worker
+from kpi_app.stream.deadletters import DeadLetter
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.kafka import changelog_reader, transactional_producer
+from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.partition import Partition
 from kpi_app.stream.table import TablePartition
 from kpi_app.stream.takeover import catch_up, check_source, load_state
@@ -41,8 +45,20 @@ class Source(Protocol):
 class Ownership:
     """Owns partitions of one feed's raw topic. `store()` gives the faust table's store, `source()` the consumer."""
 
-    def __init__(self, settings: Settings, feed: Feed, store: Callable[[], Any], source: Callable[[], Source]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        feed: Feed,
+        store: Callable[[], Any],
+        source: Callable[[], Source],
+        metrics: Metrics,
+    ) -> None:
         self.partitions: dict[int, Partition] = {}
+        #: What the group gave us; None before the first time, and from a give-up to the next take-over.
+        self.assigned: frozenset[int] | None = None
+        #: Lines rejected by reason, and late lines counted, since the start.
+        self.dead_letters: Counter[str] = Counter()
+        self.late = 0
         self.names = Names(settings.topic)
         #: Partitions of the raw topic, as of the last look.
         self.partition_count = 0
@@ -52,6 +68,7 @@ class Ownership:
         self._feed = feed
         self._store = store
         self._source = source
+        self._metrics = metrics
         self._committed: dict[int, int] = {}
         self._folding = Folding(feed, settings.log_format, rules(settings))
 
@@ -66,6 +83,7 @@ class Ownership:
     async def take_over(self, numbers: set[int]) -> Mapping[int, int]:
         """Load the state of these partitions; returns the offset at which each goes on."""
         await self.give_up(set(self.partitions))
+        self.assigned = frozenset(numbers)
         if numbers and max(numbers) >= self.partition_count:
             await self.count_partitions()  # partitions were added: the changelog needs them too
         producers = await self._fence(numbers)
@@ -128,6 +146,7 @@ class Ownership:
         if result is None or not partition.owned:
             return  # seen already; or given up meanwhile: whoever has it now reads these lines again
         partition.apply(*result)
+        self._count(*result)
         if partition.pending > PENDING_LIMIT:
             await self.checkpoint(partition)
 
@@ -148,13 +167,19 @@ class Ownership:
         partition.state.skip(first, lost)
         return True
 
+    def _count(self, folded: Folded, letters: list[DeadLetter]) -> None:
+        self.dead_letters.update(letter.reason for letter in letters)
+        self.late += sum(values["requests"] for key, values in folded.parts.items() if key.part > 0)
+
     async def checkpoint(self, partition: Partition) -> None:
         """Take a checkpoint of one partition; what fails ends the worker."""
+        began_s = monotonic()
         try:
             wrote = await partition.checkpoint()
         except Exception as error:
             stop_worker(f"cannot checkpoint partition {partition.number}", error)
         if wrote:
+            self._metrics.checkpoint_s.observe(monotonic() - began_s)
             self._committed[partition.number] = partition.state.committed_offset
             self.checkpointed.set()
 
@@ -164,6 +189,7 @@ class Ownership:
 
     async def give_up(self, numbers: set[int]) -> None:
         """Checkpoint and let go of these partitions."""
+        self.assigned = None
         given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]
         try:
             async with asyncio.timeout(GIVE_UP_S):

@@ -1,0 +1,70 @@
+"""Which page is at which path, registered with the faust app: its web server serves them, there is no second one."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from aiohttp import web
+
+import kpi_app
+from kpi_app.feeds.base import Feed
+from kpi_app.stream.metrics import Metrics
+from kpi_app.web.answers import Page, guard, json
+from kpi_app.web.needs import Owned, Reader
+from kpi_app.web.probes import Probes
+from kpi_app.web.rows import Rows
+from kpi_app.web.tables import Described, Tables
+
+#: What the faust app is to be made with: none of faust's own pages, whatever the environment says.
+OPTIONS: dict[str, Any] = {
+    "web_tables_enabled": False,  # ours are on its paths
+    "web_router_enabled": False,  # it routes by the hash of a key, and lets clients have requests forwarded
+    "web_stats_enabled": False,
+    "web_graph_enabled": False,
+    "web_metrics_enabled": False,
+    "web_in_thread": False,  # /livez is to answer for the loop that folds
+}
+
+
+def register(app: Any, owned: Owned, reader: Reader, metrics: Metrics, feed: Feed, sizes_s: Sequence[int]) -> None:
+    """Add the pages to a faust app made with `OPTIONS`, before it starts.
+
+    `sizes_s`: the window sizes in force, the base first. The reader is closed with the web server.
+    """
+
+    def listed() -> list[Described]:
+        return [Described(table.name, table.help) for table in app.tables.values()]
+
+    probes = Probes(owned, reader, metrics)
+    tables = Tables(owned, feed.measures, listed)
+    pages: list[tuple[str, str, Page]] = [
+        ("/livez", "200 while the worker's loop answers", probes.livez),
+        ("/readyz", "200 when it has its partitions and Postgres, otherwise 503 and what is missing", probes.readyz),
+        ("/metrics", "metrics for Prometheus", probes.metrics),
+        ("/kpi/windows", "rows: ?size=60&from=2026-01-31T08:00:00Z&to=…&limit=…", Rows(reader, sizes_s).windows),
+        ("/table/", "the tables", tables.tables),
+        ("/table/{name}/", "what this worker holds of a table", tables.table),
+        ("/table/{name}/{key:.+}/", "one key of it", tables.key),
+    ]
+    index = {path.replace(":.+", ""): meaning for path, meaning, _ in pages}
+
+    async def list_pages(_: web.Request) -> web.Response:
+        return json({"name": "kpi_app", "version": kpi_app.__version__, "pages": index})
+
+    for path, _, page in [("/", "", list_pages), *pages]:  # "/" is ours: faust adds its own last
+        app.page(path, name=path)(_view(page))
+    served = app.web.web_app
+    served.middlewares.append(guard(lambda: str(app.conf.web_bind)))
+
+    async def close(_: web.Application) -> None:
+        await reader.close()
+
+    served.on_cleanup.append(close)
+
+
+def _view(page: Page) -> Callable[..., Coroutine[Any, Any, web.StreamResponse]]:
+    """A page as faust calls it: with its view, and with the parts of the path once more."""
+
+    async def view(_: object, request: web.Request, **__: str) -> web.StreamResponse:
+        return await page(request)
+
+    return view

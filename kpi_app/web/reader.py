@@ -1,0 +1,40 @@
+"""Rows for the pages, from Postgres, over connections of their own: readers must never hold up a flush."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from kpi_app.feeds.base import Feed
+from kpi_app.sinks import read
+from kpi_app.sinks.connect import Database, Limits
+
+#: Pages would rather say that the database is slow than wait for it.
+_ROWS = Limits(connect_s=2, command_s=5, connections=2)
+
+#: The probe's own, so that a crowd of readers does not make the worker look cut off from Postgres.
+_PROBE = Limits(connect_s=2, command_s=5, connections=1)
+
+
+class PostgresReader:
+    """Reads one feed's rows. Connects when first asked."""
+
+    def __init__(self, dsn: str, feed: Feed, topic: str) -> None:
+        self._feed = feed
+        self._topic = topic
+        self._rows = Database(dsn, _ROWS)
+        self._probe = Database(dsn, _PROBE)
+
+    async def ping(self) -> None:
+        """Return when the books can be read, which needs the connection, the tables and the rights."""
+        await read.ledger(self._probe, self._topic)
+
+    async def windows(
+        self, size_s: int, start: datetime | None, end: datetime | None, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """The latest `limit` rows of a size that start in `[start, end)`, oldest first."""
+        return await read.windows(self._rows, self._feed, size_s, start, end, limit)
+
+    async def close(self) -> None:
+        """Let go of every connection, within seconds. May be called twice."""
+        await self._rows.close()
+        await self._probe.close()
