@@ -1,0 +1,149 @@
+"""What the bent parts rely on in faust and aiokafka, member by member: an upgrade that moves one fails here.
+
+Behaviour is tested against a real broker in `tests/exactness`; these say *where* to look when it changes.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiokafka
+import faust
+import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from faust.stores.rocksdb import Store
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from kpi_app.stream.bend import BentApp
+from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
+from kpi_app.stream.bend.recovery import Tables, TakeOver
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+@pytest.mark.parametrize("package", ["faust-streaming", "aiokafka", "rocksdict"])
+def test_the_versions_written_against_are_pinned_and_installed(package: str) -> None:
+    """The exact version in pyproject.toml is the one that the tests run with."""
+    pinned = re.search(rf'"{package}(?:\[[^]]*\])?==([^"]+)"', PYPROJECT.read_text())
+    assert pinned is not None
+    assert version(package) == pinned[1]
+
+
+def test_faust_is_compiled() -> None:
+    """The pure-Python fallback acknowledges events of a stale generation; the wheel must be the compiled one."""
+    import faust._cython.streams
+
+    assert not faust._cython.streams.__file__.endswith(".py")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "names"),
+    [
+        (BatchThread, driver.AIOKafkaConsumerThread, ["_create_worker_consumer", "_fetch_records"]),
+        (
+            BatchConsumer,
+            driver.Consumer,
+            [
+                *("_new_consumer_thread", "getmany", "on_partitions_revoked"),
+                *("_filter_tps_with_pending_acks", "_new_offset"),
+            ],
+        ),
+        (TakeOver, Recovery, ["_restart_recovery"]),
+        (Tables, TableManager, ["recovery", "on_start"]),
+        (BentApp, faust.App, ["_new_transport", "on_first_start", "_stop_consumer"]),
+        (BatchTransport, driver.Transport, ["Consumer"]),
+    ],
+)
+def test_what_is_overridden_is_there_to_override(ours: type, theirs: type, names: list[str]) -> None:
+    """Each member that we replace exists in the class that we replace it in."""
+    for name in names:
+        assert name in vars(ours)
+        assert hasattr(theirs, name)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "names"),
+    [
+        (driver.AIOKafkaConsumerThread, ["_ensure_consumer", "call_thread"]),
+        (
+            driver.Consumer,
+            ["_wait_next_records", "assignment", "stop_flow", "resume_flow", "resume_partitions", "commit"],
+        ),
+        (Recovery, ["_set_recovery_started", "_set_recovery_ended", "_wait", "signal_recovery_start"]),
+        (TableManager, ["_update_channels", "on_actives_ready", "on_standbys_ready"]),
+        (faust.App, ["_fetcher", "on_rebalance_end", "on_rebalance_complete", "consumer_generation_id"]),
+        (Store, ["_db_for_partition", "offset_key"]),
+    ],
+)
+def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None:
+    """Each member that we call exists."""
+    for name in names:
+        assert hasattr(theirs, name), name
+
+
+@pytest.mark.parametrize(
+    ("caller", "called"),
+    [
+        (driver.AIOKafkaConsumerThread.getmany, "self._fetch_records"),
+        (driver.AIOKafkaConsumerThread._create_consumer, "self._create_worker_consumer"),
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "fetch_max_wait_ms=1500"),
+        (ThreadDelegateConsumer.__init__, "self._new_consumer_thread()"),
+        (Consumer._drain_messages, "getmany(timeout=1.0)"),
+        (Consumer._drain_messages, "get_read_offset = self._read_offset.__getitem__"),
+        (Consumer._drain_messages, "if r_offset is None or offset >= r_offset"),
+        (Consumer.force_commit, "self._filter_tps_with_pending_acks(topics)"),
+        (Consumer._filter_committable_offsets, "self._new_offset(tp)"),
+        (Consumer._commit_offsets, "self._committed_offset.update(committable_offsets)"),
+        (Recovery.on_rebalance, "self.signal_recovery_start.set()"),
+        (Recovery.on_rebalance, "self._generation_id = generation_id"),
+        (TableManager.on_rebalance, "self.recovery.on_rebalance"),
+        (faust.App._stop_consumer, "self.tables.stop()"),
+        (faust.App.on_stop, "self._stop_consumer()"),
+        (faust.App._new_consumer, "self.transport.create_consumer"),
+    ],
+)
+def test_faust_calls_what_we_replaced(caller: Callable[..., Any], called: str) -> None:
+    """The code path that our override sits in is still the one that faust takes."""
+    assert called in re.sub(r"T\((\S+)\)\(", r"\1(", inspect.getsource(caller)) or called in inspect.getsource(caller)
+
+
+def test_aiokafka_keeps_the_fetch_wait_until_start() -> None:
+    """The fetch wait is read when the consumer starts, so that it may be set before."""
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_aiokafka_hands_out_records_of_the_position_only() -> None:
+    """What was fetched before a seek is dropped: the label of a batch rests on it."""
+    assert "del self._records[tp]" in inspect.getsource(Fetcher.seek_to)
+    assert "position" in inspect.getsource(FetchResult.check_assignment)
+    assert "self.check_assignment(" in inspect.getsource(FetchResult.getall)
+
+
+def test_take_over_replaces_the_only_task_that_recovers() -> None:
+    """faust's own recovery task is not started beside ours."""
+    replaced = {task.fun.__qualname__ for task in TakeOver(_App(), {})._get_tasks()}
+    assert "TakeOver._restart_recovery" in replaced
+    assert "Recovery._restart_recovery" not in replaced
+
+
+def test_no_offset_counts_as_read() -> None:
+    """After a seek back faust would drop every message below the last one read; here it drops none."""
+    from kpi_app.stream.bend.consumer import _NoReadOffsets
+
+    offsets = _NoReadOffsets()
+    offsets[TP("t", 0)] = 41
+    assert offsets[TP("t", 0)] is None
+
+
+class _App:
+    """As much of an app as a Recovery asks for when it is made."""
+
+    class conf:
+        stream_recovery_delay = 0.0
