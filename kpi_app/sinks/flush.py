@@ -1,0 +1,111 @@
+"""Flush: a partition's committed checkpoint comes to Postgres, in one transaction.
+
+    lock_ledger -> write_segments -> mark_windows -> write_ledger -> commit
+
+The lock on the ledger row puts all writers of a partition in a line, and `next_offset` in it says who comes too
+late. A segment at an offset is the same whoever computed it, so that it does not matter which of them wrote it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import islice
+
+from kpi_app.core.windows import utc, utc_us
+from kpi_app.errors import StopWorker
+from kpi_app.sinks import queries
+from kpi_app.sinks.base import Flush, StoredSegment
+from kpi_app.sinks.connect import Session
+
+_SQL = queries.load("flush")
+
+#: Segments a statement; more gained nothing, and each one is held in memory twice.
+_CHUNK = 1_000
+
+
+async def open_ledgers(session: Session, topic: str, partitions: Iterable[int]) -> None:
+    """Open the books of partitions that have none yet."""
+    await session.execute(_SQL["open_ledger"], topic, list(partitions))
+
+
+async def write_checkpoint(session: Session, flush: Flush, window_s: int, lease_s: float) -> int:
+    """Bring a checkpoint to Postgres, within the caller's transaction; returns the greatest offset held there now.
+
+    An idle partition counts as idle for `lease_s` seconds. Raises `StopWorker` when Postgres holds less than
+    what the state has dropped already.
+    """
+    held = await lock_ledger(session, flush)
+    offset = flush.ledger.next_offset - 1
+    if held < flush.flushed:
+        raise StopWorker(
+            f"Postgres was set back: it holds {flush.topic}/{flush.partition} up to offset {held}, but had it up to "
+            f"{flush.flushed}, and the state has dropped what was there. Restore the later state of the database, "
+            "or begin again with `kpi reset`"
+        )
+    if offset < held:
+        return held  # someone is ahead: whatever is in this checkpoint is there already, or newer
+    if offset == held:
+        await renew_idle(session, flush, lease_s)
+        return held
+    windows = await write_segments(session, flush, held)
+    await mark_windows(session, flush, windows, window_s)
+    await write_ledger(session, flush, lease_s)
+    return offset
+
+
+async def lock_ledger(session: Session, flush: Flush) -> int:
+    """Lock the partition's books; returns the greatest offset that they cover, -1 for none."""
+    next_offset = await session.value(_SQL["lock_ledger"], flush.topic, flush.partition)
+    if next_offset is None:
+        await open_ledgers(session, flush.topic, [flush.partition])
+        next_offset = await session.value(_SQL["lock_ledger"], flush.topic, flush.partition)
+    return int(next_offset) - 1
+
+
+async def renew_idle(session: Session, flush: Flush, lease_s: float) -> None:
+    """Say whether the partition is idle; nothing else can have changed at the same offset."""
+    await session.execute(_SQL["renew_idle"], flush.topic, flush.partition, flush.idle, lease_s)
+
+
+async def write_segments(session: Session, flush: Flush, held: int) -> set[datetime]:
+    """Write what changed after offset `held`; returns the starts of the windows it is in."""
+    windows: set[datetime] = set()
+    segments = iter(flush.since(held))
+    while chunk := list(islice(segments, _CHUNK)):
+        starts = [utc(segment.key.window_start_s) for segment in chunk]
+        windows.update(starts)
+        await session.execute(_SQL["write_segments"], flush.topic, flush.partition, starts, *_columns(chunk))
+    return windows
+
+
+def _columns(chunk: list[StoredSegment]) -> tuple[list[int], list[int], list[int], list[bytes]]:
+    return (
+        [segment.key.part for segment in chunk],
+        [segment.offset for segment in chunk],
+        [segment.requests for segment in chunk],
+        [segment.state for segment in chunk],
+    )
+
+
+async def mark_windows(session: Session, flush: Flush, windows: set[datetime], window_s: int) -> None:
+    """Append the windows to those that are to be merged."""
+    await session.execute(_SQL["mark_windows"], flush.topic, window_s, list(windows))
+
+
+async def write_ledger(session: Session, flush: Flush, lease_s: float) -> None:
+    """Write the books as of the checkpoint."""
+    books = flush.ledger
+    await session.execute(
+        _SQL["write_ledger"],
+        flush.topic,
+        flush.partition,
+        books.next_offset,
+        books.lines,
+        books.counted,
+        books.rejected,
+        books.late_dropped,
+        books.duplicates,
+        books.lost_offsets,
+        None if books.watermark_us is None else utc_us(books.watermark_us),
+        flush.idle,
+        lease_s,
+    )

@@ -1,0 +1,38 @@
+"""Read: rows and books, for pages, probes and the demo."""
+
+from datetime import datetime
+from typing import Any
+
+from kpi_app.feeds.base import Feed
+from kpi_app.sinks import queries
+from kpi_app.sinks.connect import Database
+
+_SQL = queries.load("read")
+
+
+async def windows(
+    database: Database,
+    feed: Feed,
+    size_s: int,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: int = 1_000,
+) -> list[dict[str, Any]]:
+    """The latest `limit` rows of a size that start in `[start, end)`, oldest first; all columns by name."""
+    sql = _SQL["windows"].format(table=queries.identifiers([feed.table]))
+    async with database.session() as session:
+        rows = await session.fetch(sql, size_s, start, end, limit)
+    return [dict(row) for row in reversed(rows)]
+
+
+async def ledger(database: Database, topic: str) -> list[dict[str, Any]]:
+    """The books of each partition that a worker has opened, as `ingest_ledger` has them."""
+    async with database.session() as session:
+        return [dict(row) for row in await session.fetch(_SQL["ledger"], topic)]
+
+
+async def is_settled(database: Database, feed: Feed, topic: str) -> bool:
+    """Nothing is left to merge and every row is closed; so it is, too, before the first flush."""
+    sql = _SQL["is_settled"].format(table=queries.identifiers([feed.table]))
+    async with database.session() as session:
+        return bool(await session.value(sql, topic))

@@ -1,0 +1,20 @@
+-- Queries of kpi_app/sinks/read.py. A query starts at "-- name --", its description follows.
+
+-- windows --
+-- The latest rows of windows of one size that start in a span of time.
+SELECT * FROM {table}
+ WHERE window_seconds = $1
+   AND window_start >= coalesce($2, '-infinity'::timestamptz)
+   AND window_start < coalesce($3, 'infinity'::timestamptz)
+ ORDER BY window_start DESC LIMIT $4;
+
+-- ledger --
+-- The books of every partition of a topic; idle as far as its lease is valid.
+SELECT topic, partition, next_offset, lines, counted, rejected, late_dropped, duplicates, lost_offsets, watermark,
+       idle AND coalesce(idle_until > statement_timestamp(), false) AS idle, updated_at
+  FROM ingest_ledger WHERE topic = $1 ORDER BY partition;
+
+-- is_settled --
+-- Nothing is left to merge, and every row is closed.
+SELECT NOT EXISTS (SELECT FROM dirty_window WHERE topic = $1)
+   AND NOT EXISTS (SELECT FROM {table} WHERE NOT closed) AS is_settled;

@@ -1,0 +1,53 @@
+"""Owners of source partitions, with the real fold and state, and a dict for the table that holds checkpoints."""
+
+from collections.abc import Callable, Iterable
+
+import polars as pl
+
+from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core.segment import SegmentKey
+from kpi_app.core.state import PartitionState
+from kpi_app.feeds.access import ACCESS
+from kpi_app.sinks.base import Flush, StoredSegment
+
+#: An exact minute in 2023, epoch seconds; the clock is past all windows of these tests.
+T0 = 1_700_000_040
+
+TOPIC = "access-log"
+RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60)
+
+
+class Owner:
+    """Reads lines at given times, seconds after T0, and makes checkpoints of them."""
+
+    def __init__(self, partition: int = 0, topic: str = TOPIC) -> None:
+        self._topic, self._partition = topic, partition
+        self._table: dict[SegmentKey, bytes] = {}
+        self.state = PartitionState(RULES, ACCESS.measures, self._table.__getitem__)
+
+    def read(self, *times_s: float) -> "Owner":
+        """Lines, in offset order; each of 10 bytes and status 200."""
+        lines = pl.DataFrame(
+            {"event_us": [int((T0 + time_s) * 1_000_000) for time_s in times_s]}, schema={"event_us": pl.Int64}
+        ).with_columns(
+            offset=pl.int_range(pl.len(), dtype=pl.Int64) + self.state.ledger.next_offset,
+            record_ms=pl.lit(None, dtype=pl.Int64),
+            reason=pl.lit(None, dtype=pl.String),
+            status=pl.lit(200, dtype=pl.Int16),
+            bytes=pl.lit(10, dtype=pl.Int64),
+        )
+        self.state.apply(fold(lines, self.state.ledger.watermark_us, RULES, ACCESS.measures))
+        return self
+
+    def checkpoint(self, *, idle: bool = False) -> Flush:
+        """All that was read, committed, on its way to the sink."""
+        if taken := self.state.checkpoint():
+            self._table.update(taken.puts)
+            self.state.commit(taken)
+        return Flush(
+            self._topic, self._partition, self.state.ledger, self.state.flushed, idle=idle, since=self._since()
+        )
+
+    def _since(self) -> Callable[[int], Iterable[StoredSegment]]:
+        now = [StoredSegment(key, *live, self._table[key]) for key, live in self.state.live.items()]
+        return lambda offset: (segment for segment in now if segment.offset > offset)
