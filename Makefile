@@ -19,9 +19,9 @@ setup: $(STAMP)  ## make .venv with all that is needed, fetch Kafka
 
 $(STAMP): pyproject.toml constraints.txt kpi_app/local/kafka-jars.txt
 	@test -x $(BIN)/python || { \
-		echo "make setup: making $(VENV)"; \
 		for python in $(or $(PYTHON),$(PYTHONS)); do \
 			$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || continue; \
+			echo "make setup: making $(VENV) with $$python"; \
 			$$python -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
 			break; \
 		done; \
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt kpi_app/local/kafka-jars.txt
 			exit 1; \
 		}; \
 	}
-	@echo "make setup: installing packages into $(VENV) (some 200 MB the first time)"
+	@echo "make setup: installing packages into $(VENV) (some 170 MB the first time)"
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[local,dev]'
 	@echo "make setup: fetching Apache Kafka (45 MB the first time)"
 	@$(BIN)/python -m kpi_app.local.jars
@@ -53,7 +53,7 @@ format: $(STAMP)  ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix
 
 bench: $(STAMP)  ## measure it against other programs on this machine (ARGS=… for the benchmark)
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python benchmarks/throughput.py $(ARGS)
 
 clean:  ## remove $(VENV) and what tools left; data (kpi-data) stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
