@@ -57,8 +57,8 @@ class Worker:
             owner=self,
             broker=[f"kafka://{broker}" for broker in settings.brokers.split(",")],
             store="rocksdb://",
-            datadir=str(settings.data_dir / f"worker-{settings.web_port}"),
-            web_host=settings.web_host,
+            datadir=self._data_dir(settings.web_port),
+            web_host=f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host,  # part of a URL
             web_bind=settings.web_host,
             web_port=settings.web_port,
             **web.OPTIONS,
@@ -70,6 +70,9 @@ class Worker:
             broker_commit_interval=2.0,
             broker_max_poll_interval=300.0,
         )
+
+    def _data_dir(self, web_port: int) -> str:
+        return str(self.settings.data_dir / f"worker-{web_port}")
 
     async def _fold(self, stream: StreamT) -> None:
         stream.enable_acks = False  # the checkpoint decides what is done, not the end of an iteration
@@ -97,7 +100,9 @@ class Worker:
     async def prepare(self) -> None:
         """Check what the user can mend, and make the topics. Raises `UserError`."""
         check_data_dir(self.settings.data_dir)
-        check_port(self.settings.web_host, self.settings.web_port)
+        conf = self.app.conf  # where faust's --web-port and --web-bind have arrived
+        check_port(conf.web_bind, conf.web_port)
+        conf.datadir = self._data_dir(conf.web_port)
         await self._check_sink()
         await self.owned.count_partitions()
         _spare_the_collector()
@@ -122,7 +127,7 @@ class Worker:
 
     async def finish(self) -> None:
         """Checkpoint, flush and merge what there is, and give up everything."""
-        await self.owned.checkpoint_all()
+        await self.owned.checkpoint_last(self.owned.partitions.values())
         with suppress(TimeoutError, SinkBusy):  # the next owner flushes what is missing
             async with asyncio.timeout(LAST_FLUSH_S):
                 await self.loops.flush_all()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, Protocol
 
@@ -70,6 +70,8 @@ class Ownership:
         self._source = source
         self._metrics = metrics
         self._committed: dict[int, int] = {}
+        # a take-over that the next rebalance cancels must let go of its tables before the next one opens them
+        self._taking_over = asyncio.Lock()
         self._folding = Folding(feed, settings.log_format, rules(settings))
 
     async def count_partitions(self) -> None:
@@ -187,15 +189,19 @@ class Ownership:
         """Take a checkpoint of every partition."""
         await asyncio.gather(*(self.checkpoint(partition) for partition in list(self.partitions.values())))
 
-    async def give_up(self, numbers: set[int]) -> None:
-        """Checkpoint and let go of these partitions."""
-        self.assigned = None
-        given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]
+    async def checkpoint_last(self, given: Iterable[Partition]) -> None:
+        """Take the checkpoints before partitions are given up; the worker ends when they take too long."""
         try:
             async with asyncio.timeout(GIVE_UP_S):
                 await asyncio.gather(*(self.checkpoint(partition) for partition in given))
         except TimeoutError as error:
             stop_worker("checkpoints before giving up partitions took too long", error)
+
+    async def give_up(self, numbers: set[int]) -> None:
+        """Checkpoint and let go of these partitions."""
+        self.assigned = None
+        given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]
+        await self.checkpoint_last(given)
         for partition in given:
             self.partitions.pop(partition.number, None)
         await asyncio.gather(*(partition.close() for partition in given))

@@ -114,9 +114,10 @@ def test_faust_calls_what_we_replaced(caller: Callable[..., Any], called: str) -
     assert called in re.sub(r"T\((\S+)\)\(", r"\1(", inspect.getsource(caller)) or called in inspect.getsource(caller)
 
 
-def test_aiokafka_keeps_the_fetch_wait_until_start() -> None:
-    """The fetch wait is read when the consumer starts, so that it may be set before."""
-    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+@pytest.mark.parametrize("option", ["fetch_max_wait_ms", "isolation_level"])
+def test_aiokafka_keeps_options_until_start(option: str) -> None:
+    """These options are read when the consumer starts, so that they may be set before."""
+    assert f"{option}=self._{option}" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
 
 
 def test_aiokafka_hands_out_records_of_the_position_only() -> None:

@@ -50,6 +50,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"  # an aborted transaction's records never were lines
         return consumer
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TopicPartition, Batch]:
