@@ -1,0 +1,190 @@
+"""Positions: how far each file was shipped, kept over restarts.
+
+One JSON file in the data directory, replaced as a whole about once a second, after Kafka acknowledged the
+lines: what a crash leaves out of it is sent once more (at least once, never less). A file is known by its
+device, inode and first bytes, so that a renamed one goes on where it was and a new one in an old inode
+starts at its beginning; `access.log.2.gz` goes on where the file that it was made of stopped.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from kpi_app.errors import UserError
+from kpi_app.sources.files import Identity, family, identity_of, siblings
+from kpi_app.sources.tail import HEAD_BYTES, Tail
+
+log = logging.getLogger(__name__)
+
+#: More files than this are remembered by nobody: the ones that were shipped longest ago are forgotten.
+_MAX_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that was shipped up to `offset`, a byte of its (uncompressed) stream."""
+
+    device: int
+    inode: int
+    name: str  # the `path` of its lines
+    offset: int
+    head: str  # hash of its first bytes, of as many as the offset has, up to HEAD_BYTES
+
+    @property
+    def identity(self) -> Identity:
+        """Which file, as long as it exists; then its inode may be another one's."""
+        return Identity(self.device, self.inode)
+
+    def is_of(self, tail: Tail) -> bool:
+        """Whether the file begins with what was shipped."""
+        return _hash(tail, self.offset) == self.head
+
+
+class Positions:
+    """The positions of one topic. A context manager: it holds a lock, as two writers would undo each other.
+
+    `directory` is made when it isn't there; `cluster` and `topic` tell what the positions are about: another
+    topic gets every file from its start. Raises `UserError` when another process has the lock, or when the
+    directory can't be written to.
+    """
+
+    def __init__(self, directory: Path, cluster: str, topic: str) -> None:
+        self._path = directory / "ship.json"
+        self._about = f"{cluster}/{topic}"
+        self._changed = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._path.with_suffix(".lock").open("w")
+        except OSError as error:
+            raise UserError(f"{self._path.parent}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._load()
+        except BlockingIOError as error:
+            self._lock.close()
+            raise UserError(
+                f"another process ships with the data directory {self._path.parent}: "
+                "name all files in one command, or set another KPI_DATA_DIR"
+            ) from error
+        except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+            self._lock.close()
+            raise UserError(f"{self._path} can't be read ({error}); without it every file is shipped anew") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.save()
+        finally:
+            self._lock.close()
+
+    def _load(self) -> None:
+        self._all: dict[str, Any] = {}
+        with contextlib.suppress(FileNotFoundError):
+            self._all = orjson.loads(self._path.read_bytes())
+        about = self._all.get(self._about, {"files": [], "ends": {}})
+        #: Of each partition, the offset after the last acknowledged line.
+        self.ends: dict[int, int] = {int(partition): end for partition, end in about["ends"].items()}
+        self._entries = [Entry(**each) for each in about["files"]]
+        self._open: dict[Tail, Entry] = {}  # taken out of those by `resume`
+
+    def forget(self) -> None:
+        """Start every file at its beginning: the topic doesn't hold any more what was acknowledged."""
+        self._entries.clear()
+        self.ends.clear()
+
+    def resume(self, tail: Tail) -> int:
+        """The byte at which the file goes on, and the name that its lines have had so far."""
+        entry = self._find(tail)
+        if entry is None:
+            return 0
+        self._entries.remove(entry)
+        self._open[tail] = entry
+        tail.name = entry.name
+        return entry.offset
+
+    def _find(self, tail: Tail) -> Entry | None:
+        for entry in self._entries:
+            if entry.identity == tail.identity and entry.is_of(tail):
+                if tail.is_gzip or entry.offset <= tail.size:
+                    return entry
+                log.warning("%s is shorter than what was read of it: reading it from its start", tail.path)
+                self._entries.remove(entry)
+                return None
+        return self._origin(tail)
+
+    def _origin(self, tail: Tail) -> Entry | None:
+        """The shipped file that this one is a copy of, mostly a compressed one, and that is no more."""
+        of = family(Path(tail.name))
+        for entry in self._entries:
+            # Few bytes, or the original still there: it may be another file. Rather twice than not at all.
+            is_copy = entry.offset >= HEAD_BYTES and family(Path(entry.name)) == of and entry.is_of(tail)
+            if is_copy and find_renamed(entry) is None:
+                return entry
+        return None
+
+    def unfinished(self, path: Path) -> list[Path]:
+        """Files that `path` once named, and that may have been renamed before they were read to their end."""
+        found = [find_renamed(entry) for entry in self._entries if entry.name == os.path.abspath(path)]
+        return [each for each in found if each is not None]
+
+    def advance(self, tail: Tail, offset: int) -> None:
+        """Kafka has the file's lines up to `offset`."""
+        self._open[tail] = Entry(*tail.identity, tail.name, offset, _hash(tail, offset))
+        self._changed = True
+
+    def restart(self, tail: Tail) -> None:
+        """The file's content was replaced by other content: nothing of that was shipped yet."""
+        if tail in self._open:
+            self._entries.append(self._open.pop(tail))  # the content may live on in a copy
+
+    def save(self) -> None:
+        """Write what changed, all or nothing. Raises `UserError` when the disk refuses it."""
+        if not self._changed:
+            return
+        entries = [*self._entries, *self._open.values()][-_MAX_FILES:]
+        ends = {str(partition): end for partition, end in self.ends.items()}
+        self._all[self._about] = {"files": [asdict(entry) for entry in entries], "ends": ends}
+        try:
+            _replace(self._path, orjson.dumps(self._all, option=orjson.OPT_INDENT_2))
+        except OSError as error:
+            raise UserError(f"{self._path} can't be written: {error.strerror}") from error
+        self._changed = False
+
+
+def _hash(tail: Tail, offset: int) -> str:
+    return hashlib.sha256(tail.head(min(offset, HEAD_BYTES))).hexdigest()[:32]
+
+
+def find_renamed(entry: Entry) -> Path | None:
+    """The shipped file itself, under whatever name it has in its directory now."""
+    for path in siblings(Path(entry.name)):
+        if identity_of(path) == entry.identity:
+            tail = Tail(path)
+            try:
+                return path if entry.is_of(tail) else None  # None: another file has got the inode
+            finally:
+                tail.close()
+    return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(".tmp")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # without it a power cut may bring back the file before
+    finally:
+        os.close(directory)

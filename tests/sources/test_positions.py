@@ -1,0 +1,197 @@
+"""Positions: a file goes on where it stopped, whatever it is called by now; another file starts at its beginning."""
+
+import gzip
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kpi_app.errors import UserError
+from kpi_app.sources.positions import Positions
+from kpi_app.sources.tail import Tail
+
+LINES = b"".join(b"line %d\n" % i for i in range(500))
+MIDDLE = LINES.index(b"line 300\n")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log with LINES in it."""
+    path = tmp_path / "logs" / "access.log"
+    path.parent.mkdir()
+    path.write_bytes(LINES)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The data directory; nobody made it yet."""
+    return tmp_path / "kpi-data"
+
+
+def positions(data: Path, topic: str = "access-log") -> Positions:
+    """The positions of a topic in a cluster."""
+    return Positions(data, "cluster", topic)
+
+
+def shipped(data: Path, path: Path, offset: int) -> None:
+    """A run that sent the file up to `offset`."""
+    with positions(data) as kept:
+        tail = Tail(path)
+        kept.resume(tail)
+        kept.advance(tail, offset)
+        tail.close()
+
+
+def resumed(data: Path, path: Path, topic: str = "access-log") -> tuple[int, str]:
+    """Where the next run begins with the file, and what it calls it."""
+    with positions(data, topic) as kept:
+        tail = Tail(path)
+        offset = kept.resume(tail)
+        tail.close()
+        return offset, Path(tail.name).name
+
+
+def test_unknown_file_begins_at_its_start(data: Path, path: Path) -> None:
+    """Nothing was sent of it yet."""
+    assert resumed(data, path) == (0, "access.log")
+
+
+def test_file_goes_on_where_it_stopped(data: Path, path: Path) -> None:
+    """Also after it has grown."""
+    shipped(data, path, MIDDLE)
+    path.write_bytes(LINES * 2)
+    assert resumed(data, path) == (MIDDLE, "access.log")
+
+
+def test_renamed_file_goes_on_and_keeps_its_name(data: Path, path: Path) -> None:
+    """Lines that a crash repeats have the same path and offset as before, so they can be told apart from others."""
+    shipped(data, path, MIDDLE)
+    renamed = path.rename(path.with_name("access.log.1"))
+    path.write_bytes(b"new\n")
+    assert resumed(data, renamed) == (MIDDLE, "access.log")
+    assert resumed(data, path) == (0, "access.log")
+
+
+def test_compressed_file_goes_on_where_its_original_stopped(data: Path, path: Path) -> None:
+    """The same content in another inode, the original gone: what was sent is not sent again."""
+    shipped(data, path, MIDDLE)
+    compressed = path.with_name("access.log.2.gz")
+    compressed.write_bytes(gzip.compress(LINES))
+    path.unlink()
+    assert resumed(data, compressed) == (MIDDLE, "access.log")
+    shipped(data, compressed, len(LINES))
+    assert resumed(data, compressed) == (len(LINES), "access.log")
+
+
+def test_compressed_file_is_found_though_its_originals_inode_is_in_use(data: Path, path: Path) -> None:
+    """File systems give the inode of a removed file to the next one: the new log, as a rule."""
+    shipped(data, path, MIDDLE)
+    compressed = path.with_name("access.log.2.gz")
+    compressed.write_bytes(gzip.compress(LINES))
+    path.write_bytes(b"quite other lines\n" * 100)  # the same inode
+    shipped(data, path, 18)
+    assert resumed(data, compressed) == (MIDDLE, "access.log")
+    assert resumed(data, path) == (18, "access.log")
+
+
+def test_file_that_only_begins_alike_is_another_one(data: Path, path: Path) -> None:
+    """While the original is there, or under a name of another log, the same beginning proves nothing."""
+    shipped(data, path, MIDDLE)
+    twin = path.with_name("access.log.1")
+    shutil.copy(path, twin)
+    assert resumed(data, twin) == (0, "access.log.1")
+    path.unlink()
+    other = twin.rename(path.with_name("other.log"))
+    assert resumed(data, other) == (0, "other.log")
+
+
+def test_new_file_in_an_old_inode_begins_at_its_start(data: Path, path: Path) -> None:
+    """The inode is the same, the first bytes are not."""
+    shipped(data, path, MIDDLE)
+    path.write_bytes(b"x" + LINES)
+    assert resumed(data, path) == (0, "access.log")
+
+
+def test_shortened_file_begins_at_its_start(data: Path, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It was cut and written anew with the same beginning; and once only, when it has grown again."""
+    shipped(data, path, MIDDLE)
+    path.write_bytes(LINES[:2_000])
+    with caplog.at_level(logging.WARNING):
+        shipped(data, path, 1_500)
+    assert "shorter" in caplog.text
+    path.write_bytes(LINES)
+    assert resumed(data, path) == (1_500, "access.log")
+
+
+def test_small_file_is_known_by_all_it_has(data: Path, path: Path) -> None:
+    """A file of few bytes grows: its beginning stays the same, so it goes on."""
+    path.write_bytes(b"a\n")
+    shipped(data, path, 2)
+    path.write_bytes(b"a\nb\n")
+    assert resumed(data, path) == (2, "access.log")
+    path.write_bytes(b"c\nb\n")
+    assert resumed(data, path) == (0, "access.log")
+
+
+def test_another_topic_gets_everything(data: Path, path: Path) -> None:
+    """Positions are about one topic of one cluster, and don't disturb each other in the file."""
+    shipped(data, path, MIDDLE)
+    assert resumed(data, path, topic="other") == (0, "access.log")
+    with Positions(data, "another cluster", "access-log") as kept:
+        tail = Tail(path)
+        assert kept.resume(tail) == 0
+        kept.advance(tail, 7)
+        tail.close()
+    assert resumed(data, path) == (MIDDLE, "access.log")
+
+
+def test_unfinished_files_are_found_under_their_new_names(data: Path, path: Path) -> None:
+    """What was rotated while nobody read is found next to the path; another file there is not."""
+    shipped(data, path, MIDDLE)
+    renamed = path.rename(path.with_name("access.log.1"))
+    path.write_bytes(b"new\n")
+    path.with_name("error.log.1").write_bytes(LINES)
+    with positions(data) as kept:
+        assert kept.unfinished(path) == [renamed]
+        assert kept.unfinished(renamed) == []
+
+
+def test_second_process_is_told_to_wait(data: Path) -> None:
+    """Two that write positions would undo each other: the second gets one clear line."""
+    with positions(data), pytest.raises(UserError, match="another process ships"), positions(data):
+        pass
+    with positions(data):
+        pass  # free again
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"cluster/access-log": 7}', b"[]"])
+def test_broken_file_of_positions_is_the_users_error(data: Path, content: bytes) -> None:
+    """It is not passed over in silence: everything would be sent again."""
+    data.mkdir()
+    (data / "ship.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"ship\.json"), positions(data):
+        pass
+
+
+def test_data_directory_that_cant_be_made_is_the_users_error(tmp_path: Path) -> None:
+    """One clear line with the path."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file"), positions(tmp_path / "file" / "data"):
+        pass
+
+
+def test_save_replaces_the_file_as_a_whole(data: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash while writing leaves the file before; a disk that is full is the user's error."""
+    shipped(data, path, MIDDLE)
+
+    def full(_: Callable[..., object]) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        shipped(data, path, len(LINES))
+    monkeypatch.undo()
+    assert resumed(data, path) == (MIDDLE, "access.log")
