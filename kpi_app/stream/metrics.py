@@ -4,20 +4,18 @@ What the state knows already is read from it when somebody asks, so that no numb
 happens (how long a step took) is told to `Metrics` by the step. Each worker has a registry of its own.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from time import monotonic
-from typing import NamedTuple, Protocol
 
 import prometheus_client as prometheus
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
-from kpi_app.core.ledger import Ledger
-from kpi_app.core.windows import US_PER_S
+from kpi_app.stream import readings
 from kpi_app.stream.partition import Partition
+from kpi_app.stream.readings import Read, Source, State
 
 #: Upper bounds of the histograms, seconds: checkpoints take 10 to 30 ms, a slow broker or database seconds.
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -34,48 +32,6 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-class State(Protocol):
-    """What is read of the partitions that this worker owns."""
-
-    @property
-    def partitions(self) -> Mapping[int, Partition]:
-        """Those owned, by number."""
-        ...
-
-    @property
-    def partition_count(self) -> int:
-        """Partitions of the raw topic."""
-        ...
-
-    @property
-    def dead_letters(self) -> Mapping[str, int]:
-        """Lines rejected since this worker started, by reason."""
-        ...
-
-    @property
-    def late(self) -> int:
-        """Late lines counted since this worker started."""
-        ...
-
-
-class Source(NamedTuple):
-    """What metrics are read from."""
-
-    state: State
-    #: Whether a partition is idle at a time (monotonic seconds).
-    is_idle: Callable[[Partition, float], bool]
-
-
-class Sample(NamedTuple):
-    """One value, with those of its labels."""
-
-    labels: tuple[str, ...]
-    value: float
-
-
-Read = Callable[[Source], Iterable[Sample]]
-
-
 @dataclass(frozen=True)
 class Metric:
     """One metric; `read` is None where a step tells it as it happens."""
@@ -88,61 +44,6 @@ class Metric:
     read: Read | None = None
 
 
-def _of_partition(value: Callable[[Partition], float | None]) -> Read:
-    """Read a value of each owned partition; None leaves the partition out."""
-
-    def read(source: Source) -> Iterator[Sample]:
-        for number, partition in source.state.partitions.items():
-            read = value(partition)
-            if read is not None:
-                yield Sample((str(number),), read)
-
-    return read
-
-
-def _of_books(value: Callable[[Ledger], float | None]) -> Read:
-    """Read a value of each owned partition's books as of its last checkpoint.
-
-    Not as of the last line: after a crash lines are read again, and a counter must never go back.
-    """
-    return _of_partition(lambda partition: value(_committed(partition)))
-
-
-def _committed(partition: Partition) -> Ledger:
-    meta = partition.state.committed
-    return meta.ledger if meta else Ledger()
-
-
-def _lag(partition: Partition) -> float | None:
-    if partition.watched is None:
-        return None
-    seen, folded = partition.watched.seen, partition.state.ledger.next_offset
-    # Offsets at the end may be markers of transactions, which are never handed out: once all that was handed
-    # out is folded, the consumer's position counts.
-    reached = max(folded, seen.position) if seen.delivered <= folded else folded
-    return max(0, seen.end - reached)
-
-
-def _unflushed(partition: Partition) -> float:
-    return max(0, partition.state.committed_offset - 1 - partition.state.flushed)
-
-
-def _watermark_s(ledger: Ledger) -> float | None:
-    return None if ledger.watermark_us is None else ledger.watermark_us / US_PER_S
-
-
-def _idle(source: Source) -> Iterator[Sample]:
-    now_s = monotonic()
-    return (
-        Sample((str(number),), source.is_idle(partition, now_s))
-        for number, partition in source.state.partitions.items()
-    )
-
-
-def _dead_letters(source: Source) -> Iterator[Sample]:
-    return (Sample((reason,), count) for reason, count in source.state.dead_letters.items())
-
-
 _PARTITION = ("partition",)
 
 #: Every metric that we make. Those of the books are as of the last checkpoint and go on over restarts and moves of
@@ -153,14 +54,14 @@ METRICS = (
         Kind.GAUGE,
         "partitions",
         "Partitions of the raw topic.",
-        read=lambda source: [Sample((), source.state.partition_count)],
+        read=readings.once(lambda state: state.partition_count),
     ),
     Metric(
         "kpi_partitions_owned",
         Kind.GAUGE,
         "partitions",
         "Partitions of the raw topic that this worker owns.",
-        read=lambda source: [Sample((), len(source.state.partitions))],
+        read=readings.once(lambda state: len(state.partitions)),
     ),
     Metric(
         "kpi_lag_records",
@@ -168,7 +69,7 @@ METRICS = (
         "records",
         "Records of the raw topic that were not folded yet, as of the last look at its end.",
         _PARTITION,
-        _of_partition(_lag),
+        readings.of_partition(readings.lag),
     ),
     Metric(
         "kpi_pending_records",
@@ -176,7 +77,7 @@ METRICS = (
         "records",
         "Segments and dead letters that the next checkpoint will write.",
         _PARTITION,
-        _of_partition(lambda partition: partition.pending),
+        readings.of_partition(lambda partition: partition.pending),
     ),
     Metric(
         "kpi_live_segments",
@@ -184,7 +85,7 @@ METRICS = (
         "segments",
         "Segments in the state; it grows while the sink is away, since nothing is dropped then.",
         _PARTITION,
-        _of_partition(lambda partition: len(partition.state.live)),
+        readings.of_partition(lambda partition: len(partition.state.live)),
     ),
     Metric(
         "kpi_unflushed_records",
@@ -192,7 +93,7 @@ METRICS = (
         "records",
         "Records that are checkpointed and not known to be in the sink.",
         _PARTITION,
-        _of_partition(_unflushed),
+        readings.of_partition(readings.unflushed),
     ),
     Metric(
         "kpi_watermark_timestamp_seconds",
@@ -200,7 +101,7 @@ METRICS = (
         "seconds",
         "Greatest event time accepted, since the epoch; time() less this is how far event time is behind.",
         _PARTITION,
-        _of_books(_watermark_s),
+        readings.of_books(readings.watermark_s),
     ),
     Metric(
         "kpi_idle",
@@ -208,7 +109,7 @@ METRICS = (
         "1 or 0",
         "1: connected, caught up, and nothing seen for KPI_IDLE_AFTER; the partition holds no window open.",
         _PARTITION,
-        _idle,
+        readings.idle,
     ),
     Metric(
         "kpi_lines_total",
@@ -216,7 +117,7 @@ METRICS = (
         "lines",
         "Lines read, as of the last checkpoint.",
         _PARTITION,
-        _of_books(lambda books: books.lines),
+        readings.of_books(lambda books: books.lines),
     ),
     Metric(
         "kpi_counted_total",
@@ -224,7 +125,7 @@ METRICS = (
         "lines",
         "Of the lines read, those that count in a window.",
         _PARTITION,
-        _of_books(lambda books: books.counted),
+        readings.of_books(lambda books: books.counted),
     ),
     Metric(
         "kpi_rejected_total",
@@ -232,7 +133,7 @@ METRICS = (
         "lines",
         "Of the lines read, those that went to the dead letters.",
         _PARTITION,
-        _of_books(lambda books: books.rejected),
+        readings.of_books(lambda books: books.rejected),
     ),
     Metric(
         "kpi_late_dropped_total",
@@ -240,7 +141,7 @@ METRICS = (
         "lines",
         "Of the lines read, those that were later than KPI_CORRECT_FOR allows.",
         _PARTITION,
-        _of_books(lambda books: books.late_dropped),
+        readings.of_books(lambda books: books.late_dropped),
     ),
     Metric(
         "kpi_duplicates_total",
@@ -248,7 +149,7 @@ METRICS = (
         "lines",
         "Of the lines read, those sent twice before Kafka.",
         _PARTITION,
-        _of_books(lambda books: books.duplicates),
+        readings.of_books(lambda books: books.duplicates),
     ),
     Metric(
         "kpi_lost_offsets_total",
@@ -256,7 +157,7 @@ METRICS = (
         "records",
         "Offsets that were removed from the topic before they were read; not in the lines.",
         _PARTITION,
-        _of_books(lambda books: books.lost_offsets),
+        readings.of_books(lambda books: books.lost_offsets),
     ),
     Metric(
         "kpi_dead_letters_total",
@@ -264,14 +165,14 @@ METRICS = (
         "lines",
         "Lines rejected since this worker started, by reason.",
         ("reason",),
-        _dead_letters,
+        readings.dead_letters,
     ),
     Metric(
         "kpi_late_total",
         Kind.COUNTER,
         "lines",
         "Late lines counted since this worker started.",
-        read=lambda source: [Sample((), source.state.late)],
+        read=readings.once(lambda state: state.late),
     ),
     Metric(
         "kpi_checkpoint_seconds",

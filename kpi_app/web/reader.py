@@ -9,10 +9,10 @@ from kpi_app.sinks import read
 from kpi_app.sinks.connect import Database, Limits
 
 #: Pages would rather say that the database is slow than wait for it.
-_ROWS = Limits(connect_s=2, command_s=5, connections=2)
+_ROWS = Limits(connect_s=2, command_s=3, connections=2)
 
 #: The probe's own, so that a crowd of readers does not make the worker look cut off from Postgres.
-_PROBE = Limits(connect_s=2, command_s=5, connections=1)
+_PROBE = Limits(connect_s=2, command_s=3, connections=1)
 
 
 class PostgresReader:
