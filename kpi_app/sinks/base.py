@@ -22,7 +22,8 @@ class StoredSegment(NamedTuple):
 class Flush:
     """One partition's committed checkpoint, on its way to the sink.
 
-    `since(f)` yields the segments that checkpoints after offset `f` wrote, each once, as of `ledger`: the sink waits
+    `since(f)` yields the segments that checkpoints after offset `f` wrote, each once, for any `f` from `flushed` on:
+    a sink that was set back, but not behind `flushed`, gets all that it lacks. They are as of `ledger`: the sink waits
     for its store between two of them, and a later checkpoint may be taken then, but must not show in them.
     """
 

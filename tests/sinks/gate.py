@@ -21,7 +21,7 @@ class Gate:
 
     async def reached(self) -> None:
         """Return as soon as someone stands there."""
-        await asyncio.wait_for(self._reached.wait(), 10)
+        await asyncio.wait_for(self._reached.wait(), 30)
 
     def open(self) -> None:
         """Let pass who stands there."""

@@ -54,10 +54,10 @@ class Store:
         tables = ("kpi_feed", "ingest_ledger", "segment", "dirty_window", "access_kpi")
         return sum([len(await self.eye.fetch(f"TABLE {table}")) for table in tables])
 
-    async def until(self, sql: str) -> None:
+    async def until(self, sql: str, *parameters: object) -> None:
         """Return when the value of a query is true."""
-        async with asyncio.timeout(10):
-            while not await self.eye.fetchval(sql):
+        async with asyncio.timeout(30):
+            while not await self.eye.fetchval(sql, *parameters):
                 pass
 
     async def end_sessions(self) -> None:
