@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"([0-9]{1,9})\s*([smhd])")
+_DURATION = re.compile(r"([0-9]{1,10})\s*([smhd])")
 
 US_PER_S = 1_000_000
 

@@ -1,0 +1,217 @@
+"""An independent recount of access lines: slow, plain, one line at a time, and nothing of kpi_app in it.
+
+Whatever the product says about a log is held against this. It reads a line with `re`, `strptime` and
+string operations, and keeps dicts; no column, no batch, no segment.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_VALUE = 262_144
+
+TEXT = r'"(?:[^"\\\n]|\\[^\n])*"'
+LINE = re.compile(
+    r"[^ \n]+ [^ \n]+ [^ \n]+ \[([^\]]*)\] " + TEXT + r" ([0-9]{3}) ([0-9]{1,13}|-)"
+    r"( " + TEXT + " " + TEXT + r"( " + TEXT + r")?)?\r?\n?"
+)
+TIME = re.compile(r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-5][0-9] [-+][0-9]{4}")
+AFTER_REQUEST = re.compile(r"[ \t]+([0-9]{3}|-)[ \t]+([0-9]{1,13}|-)(?![0-9])")
+SPACES = " \t"
+
+
+@dataclass
+class Window:
+    """What counts in one window."""
+
+    requests: int = 0
+    bytes_sent: int = 0
+    late: int = 0
+    #: By column name, `status_1xx` to `status_5xx` and `status_other`; absent for none.
+    status: Counter[str] = field(default_factory=Counter)
+    #: Requests by whole second since the epoch.
+    per_second: Counter[int] = field(default_factory=Counter)
+    first_event: datetime | None = None
+    last_event: datetime | None = None
+
+    @property
+    def peak_per_second(self) -> int:
+        """The most requests in any one second."""
+        return max(self.per_second.values(), default=0)
+
+
+@dataclass
+class Recount:
+    """What became of all lines."""
+
+    lines: int = 0
+    late_dropped: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    #: The reason of each rejected line, by its number from 0.
+    reasons: dict[int, str] = field(default_factory=dict)
+    #: The format of each line that could be told apart, by its number from 0.
+    formats: dict[int, str] = field(default_factory=dict)
+    #: By window start, seconds since the epoch.
+    windows: dict[int, Window] = field(default_factory=dict)
+    #: The greatest event time of the accepted lines; None before the first.
+    watermark: datetime | None = None
+
+    @property
+    def counted(self) -> int:
+        """Lines that count in some window."""
+        return sum(window.requests for window in self.windows.values())
+
+
+class Rejected(Exception):
+    """A line that can't be counted; the argument is the reason."""
+
+
+def recount(
+    lines: Iterable[str | bytes | None],
+    window_s: int = 60,
+    grace_s: int = 60,
+    correct_for_s: int | None = None,
+    log_format: str = "auto",
+    record_ms: Iterable[int | None] | None = None,
+    future_limit_s: int = 60,
+) -> Recount:
+    """Count the lines of one partition, in their order.
+
+    `lines`: bare lines, or Kafka values as bytes (a line or Fluent Bit's JSON around it). `record_ms` are
+    the records' own times, milliseconds since the epoch, as many as there are lines; None: not known.
+    """
+    result = Recount()
+    times = record_ms if record_ms is not None else iter(lambda: None, 0)
+    for number, (line, written_ms) in enumerate(zip(lines, times, strict=False)):
+        result.lines += 1
+        try:
+            event, status, size, result.formats[number] = read(line, log_format)
+            written = None if written_ms is None else EPOCH + timedelta(milliseconds=written_ms)
+            if written is not None and event > written + timedelta(seconds=future_limit_s):
+                raise Rejected("future")
+        except Rejected as rejected:
+            result.reasons[number] = str(rejected)
+            result.rejected[str(rejected)] += 1
+            continue
+        _count(result, event, status, size, window_s, grace_s, correct_for_s)
+    return result
+
+
+def _count(
+    result: Recount, event: datetime, status: str, size: int, window_s: int, grace_s: int, correct_for_s: int | None
+) -> None:
+    second = (event - EPOCH) // timedelta(seconds=1)
+    start = second // window_s * window_s
+    closes = EPOCH + timedelta(seconds=start + window_s + grace_s)
+    watermark = result.watermark
+    late = watermark is not None and closes <= watermark
+    result.watermark = max(watermark or event, event)
+    if watermark and correct_for_s is not None and closes + timedelta(seconds=correct_for_s) <= watermark:
+        result.late_dropped += 1
+        return
+    window = result.windows.setdefault(start, Window())
+    window.requests += 1
+    window.bytes_sent += size
+    window.late += late
+    window.status[f"status_{status[0]}xx" if status[0] in "12345" else "status_other"] += 1
+    window.per_second[second] += 1
+    window.first_event = min(window.first_event or event, event)
+    window.last_event = max(window.last_event or event, event)
+
+
+def read(line: str | bytes | None, log_format: str = "auto") -> tuple[datetime, str, int, str]:
+    """Tell a line's time, status, size and format; raise `Rejected` where that can't be done."""
+    told = _fields(unwrap(line))
+    if told is None:
+        raise Rejected("format")
+    time, status, size, name = told
+    if log_format not in ("auto", name):
+        raise Rejected("format")
+    return _time(time), status, 0 if size == "-" else int(size), name
+
+
+def unwrap(value: str | bytes | None) -> str:
+    """Take the line out of a value; raise `Rejected` where there is none."""
+    if value is None:
+        raise Rejected("format")
+    if isinstance(value, str):
+        return value
+    if len(value) > LONGEST_VALUE:
+        raise Rejected("oversize")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise Rejected("encoding") from None
+    if not text.startswith("{"):
+        return text
+    try:
+        line = json.loads(text)["log"]
+    except (ValueError, KeyError, RecursionError):
+        raise Rejected("json") from None
+    if not isinstance(line, str):
+        raise Rejected("json")
+    return line
+
+
+def _time(text: str) -> datetime:
+    try:
+        if TIME.fullmatch(text) is None:
+            raise ValueError(text)
+        event = datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").astimezone(UTC)
+    except (ValueError, OverflowError):  # no such time, or one after the year 9999
+        raise Rejected("time") from None
+    if event < EPOCH:
+        raise Rejected("time")
+    return event
+
+
+def _fields(line: str) -> tuple[str, str, str, str] | None:
+    """Time, status, size and format, each as text; None where they can't be told apart."""
+    match = LINE.fullmatch(line)
+    if match and TIME.fullmatch(match[1]):
+        return match[1], match[2], match[3], "combined_xff" if match[5] else "combined" if match[4] else "common"
+    return _second_look(line.lstrip(SPACES).rstrip(SPACES + "\r\n"))
+
+
+def _second_look(line: str) -> tuple[str, str, str, str] | None:
+    """Read a line whose texts hold quotes, whose user holds spaces, or that has more space than needed."""
+    head, quote, rest = line.partition('"')
+    time = _head(head)
+    if "\n" in line or not quote or time is None:
+        return None
+    for end, character in enumerate(rest):  # the request ends at the first quote that something fitting follows
+        after = AFTER_REQUEST.match(rest, end + 1) if character == '"' else None
+        if after:
+            name = _tail(rest[after.end() :])
+            if name:
+                return time, after[1], after[2], name
+    return None
+
+
+def _head(head: str) -> str | None:
+    """The time in `client - user [time] `, or None."""
+    before, bracket, time = head.rpartition("[")
+    closed = time.rstrip(SPACES)
+    if not bracket or closed == time or not closed.endswith("]") or "]" in closed[:-1]:
+        return None
+    client, _, user = before.replace("\t", " ").partition(" ")
+    user = user.lstrip(" ")
+    names_user = len(user) >= 4 and user[:2] == "- " and user[-1] == " "  # `-`, a gap, at least one character, a gap
+    return closed[:-1] if client and names_user else None
+
+
+def _tail(tail: str) -> str | None:
+    """The format that what stands behind the size is of, or None."""
+    if not tail:
+        return "common"
+    texts = re.fullmatch(r'[ \t]+"[^"\n]*"[ \t]+"(.*")', tail)  # a referrer without quotes, and what follows it
+    if texts is None:
+        return None
+    _agent, *more = re.split(r'"[ \t]+"', texts[1])  # quote, space, quote is the border of two texts
+    if not more:
+        return "combined"
+    return "combined_xff" if len(more) == 1 and more[0].count('"') == 1 else None
