@@ -16,12 +16,16 @@ from kpi_app.stream.bend import Batch
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.deadletters import DeadLetter
 from kpi_app.stream.fold import Folding, fold_records
-from kpi_app.stream.kafka import changelog_reader, transactional_producer
+from kpi_app.stream.kafka import TRANSACTION_TIMEOUT_MS, changelog_reader, transactional_producer
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.partition import Partition
 from kpi_app.stream.table import TablePartition
 from kpi_app.stream.takeover import catch_up, check_source, load_state
 from kpi_app.stream.topics import Names, ensure_topics
+
+#: A checkpoint that takes longer fails: by then Kafka has given its transaction up. aiokafka would wait for a broker
+#: that is away for as long as it takes.
+CHECKPOINT_S = TRANSACTION_TIMEOUT_MS / 1_000
 
 #: A checkpoint before a partition is given up may take this long; after it the worker ends itself instead.
 GIVE_UP_S = 5.0
@@ -143,7 +147,12 @@ class Ownership:
             return
         ledger = partition.state.ledger
         result = await asyncio.to_thread(
-            fold_records, batch.records, ledger.next_offset, ledger.watermark_us, self._folding
+            fold_records,
+            batch.records,
+            ledger.next_offset,
+            ledger.watermark_us,
+            self._folding,
+            TP(self.names.raw, number),
         )
         if result is None or not partition.owned:
             return  # seen already; or given up meanwhile: whoever has it now reads these lines again
@@ -177,7 +186,10 @@ class Ownership:
         """Take a checkpoint of one partition; what fails ends the worker."""
         began_s = monotonic()
         try:
-            wrote = await partition.checkpoint()
+            async with asyncio.timeout(CHECKPOINT_S):
+                wrote = await partition.checkpoint()
+        except TimeoutError:
+            stop_worker(f"cannot checkpoint partition {partition.number}: no answer from Kafka in {CHECKPOINT_S:g} s")
         except Exception as error:
             stop_worker(f"cannot checkpoint partition {partition.number}", error)
         if wrote:

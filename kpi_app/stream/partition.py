@@ -121,7 +121,7 @@ class Partition:
         # Read in one go, before anything is awaited: the table is now exactly what the last checkpoint wrote.
         segments = [
             StoredSegment(key, *self.state.live[key], self.table.load(key))
-            for key in self.state.since(self.state.flushed)
+            for key in self.state.since(meta.flushed)
         ]
 
         def since(offset: int) -> Iterator[StoredSegment]:

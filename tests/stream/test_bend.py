@@ -13,7 +13,7 @@ from typing import Any
 import aiokafka
 import faust
 import pytest
-from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -125,6 +125,13 @@ def test_aiokafka_hands_out_records_of_the_position_only() -> None:
     assert "del self._records[tp]" in inspect.getsource(Fetcher.seek_to)
     assert "position" in inspect.getsource(FetchResult.check_assignment)
     assert "self.check_assignment(" in inspect.getsource(FetchResult.getall)
+
+
+def test_aiokafka_makes_its_records_in_one_place() -> None:
+    """`_BareResults` puts its own maker of records where aiokafka calls it, before the first one is made."""
+    assert "self._records[tp] = " in inspect.getsource(Fetcher)
+    assert "consumer_record = self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records)
+    assert "self._partition_records = partition_records" in inspect.getsource(FetchResult.__init__)
 
 
 def test_take_over_replaces_the_only_task_that_recovers() -> None:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from faust.types import TP
+
 from kpi_app.core.fold import TimeRules
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
@@ -45,11 +47,8 @@ class Partition:
     def read(self, *lines: bytes) -> "Partition":
         """Fold lines, without a checkpoint."""
         first = self.state.ledger.next_offset
-        records = [
-            SimpleNamespace(topic="access-log", partition=0, offset=first + i, timestamp=-1, value=value)
-            for i, value in enumerate(lines)
-        ]
-        folded, letters = fold_records(records, first, self.state.ledger.watermark_us, BY)
+        records = [SimpleNamespace(offset=first + i, timestamp=-1, value=value) for i, value in enumerate(lines)]
+        folded, letters = fold_records(records, first, self.state.ledger.watermark_us, BY, TP("access-log", 0))
         self.rejected.update(letter.reason for letter in letters)
         self.state.apply(folded)
         return self
