@@ -72,7 +72,7 @@ def test_request_that_is_none_still_counts(request_text: str) -> None:
         COMBINED.replace("- -", "- a [b] c"),
         COMBINED.replace("- -", "- frank[1]"),
         COMBINED.replace("- -", "-  "),
-        COMBINED.replace("- -", "frank -"),
+        COMBINED.replace("- -", "frank -") + "\r\n",
         COMBINED.replace("192.0.2.7", "2001:db8::7"),
         COMBINED.replace("192.0.2.7", "unix:"),
         COMBINED.replace("] ", "]  ").replace(" 200 ", "\t200  "),
@@ -163,7 +163,7 @@ def test_event_time_is_the_one_in_the_line(time: str, utc: datetime) -> None:
         "1684851668.123",
         "31/Dec/1969:23:59:59 +0000",
         "01/Jan/1970:00:00:00 +0100",
-        "31/Dec/9999:23:59:59 -0100",
+        "31/Dec/9999:23:59:00 -0001",
         "01/Jan/0000:00:00:00 +0000",
     ],
 )
@@ -189,6 +189,13 @@ def test_agent_with_quotes_is_not_an_address_list() -> None:
     """The last text is X-Forwarded-For only if it stands alone between two quotes."""
     assert parsed(f'{COMMON} "-" "a "b" c"') == [("combined", EVENT, 200, 5120)]
     assert parsed(f'{COMMON} "-" "a "b" c" "1.2.3.4"') == [("combined_xff", EVENT, 200, 5120)]
+
+
+def test_request_ends_where_status_and_size_first_fit() -> None:
+    """Of several readings of unescaped quotes it is always the same one, and never one that shifts the fields."""
+    twice = f'1.2.3.4 - - [{TIME}] "GET /" 200 5 "-" "a" 404 7 "-" "b"'
+    assert parsed(twice) == [("combined_xff", EVENT, 200, 5)]
+    assert parsed(f'1.2.3.4 - - [{TIME}] "GET /" 200 5" 404 7') == [("common", EVENT, 404, 7)]
 
 
 def test_reason_that_a_line_already_has_is_kept() -> None:

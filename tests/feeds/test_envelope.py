@@ -81,6 +81,7 @@ def test_longest_value_is_read() -> None:
     value = b'{"log":"' + b"x" * (MAX_LINE_BYTES - 10) + b'"}'
     assert len(value) == MAX_LINE_BYTES
     assert decoded(value, b"y" * MAX_LINE_BYTES) == [(value[8:-2].decode(), None), ("y" * MAX_LINE_BYTES, None)]
+    assert decoded(value.replace(b":", b": ").replace(b"x", b"", 1)) == [(value[9:-2].decode(), None)]
 
 
 @settings(deadline=None, max_examples=300)
