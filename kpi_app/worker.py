@@ -5,7 +5,10 @@ import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
+from warnings import catch_warnings
 
+from faust.exceptions import AlreadyConfiguredWarning
 from faust.types import TP, StreamT
 
 from kpi_app import web
@@ -102,10 +105,17 @@ class Worker:
         check_data_dir(self.settings.data_dir)
         conf = self.app.conf  # where faust's --web-port and --web-bind have arrived
         check_port(conf.web_bind, conf.web_port)
-        conf.datadir = self._data_dir(conf.web_port)
+        self._move_data_dir(conf.web_port)
         await self._check_sink()
         await self.owned.count_partitions()
         _spare_the_collector()
+
+    def _move_data_dir(self, web_port: int) -> None:
+        """Go by the port of the command line, where there is one; nothing is open in the directory yet."""
+        conf, data_dir = self.app.conf, Path(self._data_dir(web_port))
+        if conf.datadir != data_dir:
+            with catch_warnings(action="ignore", category=AlreadyConfiguredWarning):
+                conf.datadir = data_dir
 
     async def _check_sink(self) -> None:
         try:

@@ -1,7 +1,8 @@
 """Clients of Kafka as the settings want them, and its errors in one clear line."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -50,7 +51,8 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     client = AIOKafkaAdminClient(**connection(settings))
     try:
         try:
-            await client.start()
+            with _quiet():
+                await client.start()
         except KafkaConnectionError as error:
             raise UserError(f"KPI_BROKERS={settings.brokers}: no broker answers there") from error
         yield client
@@ -58,3 +60,15 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         raise UserError(f"KPI_BROKERS={settings.brokers}: {type(error).__name__}: {error}") from error
     finally:
         await client.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep aiokafka from logging what it raises: the user is told in one line."""
+    log = logging.getLogger("aiokafka")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -12,6 +12,8 @@ from typing import Any
 
 import aiokafka
 import faust
+import faust.worker
+import mode
 import pytest
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from faust.stores.rocksdb import Store
@@ -24,6 +26,7 @@ from faust.types import TP
 from kpi_app.stream.bend import BentApp
 from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
 from kpi_app.stream.bend.recovery import Tables, TakeOver
+from kpi_app.stream.bend.worker import BentWorker
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -59,6 +62,11 @@ def test_faust_is_compiled() -> None:
         (Tables, TableManager, ["recovery", "on_start"]),
         (BentApp, faust.App, ["_new_transport", "on_first_start", "_stop_consumer"]),
         (BatchTransport, driver.Transport, ["Consumer"]),
+        (
+            BentWorker,
+            faust.worker.Worker,
+            ["mundane_level", "on_setup_root_logger", "on_startup_finished", "_on_sigint", "_schedule_shutdown"],
+        ),
     ],
 )
 def test_what_is_overridden_is_there_to_override(ours: type, theirs: type, names: list[str]) -> None:
@@ -80,6 +88,7 @@ def test_what_is_overridden_is_there_to_override(ours: type, theirs: type, names
         (TableManager, ["_update_channels", "on_actives_ready", "on_standbys_ready"]),
         (faust.App, ["_fetcher", "on_rebalance_end", "on_rebalance_complete", "consumer_generation_id"]),
         (Store, ["_db_for_partition", "offset_key"]),
+        (faust.worker.Worker, ["_signal_stop_time", "_flag_as_shutdown_by_signal"]),
     ],
 )
 def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None:
@@ -107,6 +116,8 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (faust.App._stop_consumer, "self.tables.stop()"),
         (faust.App.on_stop, "self._stop_consumer()"),
         (faust.App._new_consumer, "self.transport.create_consumer"),
+        (faust.worker.Worker.on_init_dependencies, "self.app.on_startup_finished = self.on_startup_finished"),
+        (mode.Worker._on_sigterm, "self._schedule_shutdown(signal.SIGTERM)"),
     ],
 )
 def test_faust_calls_what_we_replaced(caller: Callable[..., Any], called: str) -> None:

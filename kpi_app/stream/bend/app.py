@@ -11,10 +11,12 @@ from kpi_app.stream.bend.consumer import BatchTransport
 from kpi_app.stream.bend.owner import Owner
 from kpi_app.stream.bend.recovery import Tables
 from kpi_app.stream.bend.stop import refuse_start
+from kpi_app.stream.bend.worker import BentWorker
 
 #: What the design relies on, whatever the user's settings say.
 FIXED: dict[str, Any] = {
     "TableManager": Tables,
+    "Worker": BentWorker,
     "topic_allow_declare": False,  # topics are made before the start, with the settings that we need
     "topic_disable_leader": True,
     "table_standby_replicas": 0,

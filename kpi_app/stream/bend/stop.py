@@ -21,17 +21,18 @@ def stop_worker(what: str, error: BaseException | None = None) -> NoReturn:
     """
     reason = f": {type(error).__name__}: {error}" if error is not None else ""
     log.critical("worker stops: %s%s", what, reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
-    _exit(EXIT_CODE)
+    end(EXIT_CODE)
 
 
 def refuse_start(error: UserError) -> NoReturn:
     """End a start with the one line that the user can mend; faust would add a page of tracebacks."""
     if sys.__stderr__ is not None:
         sys.__stderr__.write(f"{error}\n")
-    _exit(1)
+    end(1)
 
 
-def _exit(code: int) -> NoReturn:
+def end(code: int) -> NoReturn:
+    """End the process at once, with what it has said so far on its way."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             stream.flush()
