@@ -4,10 +4,11 @@ Read from the environment (`KPI_…`) and from `.env`. `load()` raises `UserErro
 setting that names it, its value and what would be right. Secrets are never shown.
 """
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -31,6 +32,16 @@ def _brokers(value: str) -> str:
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise ValueError(f"{broker!r} is not host:port")
     return ",".join(broker.strip() for broker in value.split(","))
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    try:
+        scheme = urlsplit(value.get_secret_value()).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in ("postgresql", "postgres"):
+        raise ValueError("not postgresql://user:password@host:port/database")
+    return value
 
 
 def _topic(value: str) -> str:
@@ -74,7 +85,7 @@ class Settings(BaseSettings):
     brokers: Annotated[str, AfterValidator(_brokers)] = Field(
         "127.0.0.1:9092", description="Kafka: host:port, several with commas between"
     )
-    database_url: SecretStr = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
         description="Postgres: postgresql://user:password@host:port/database",
     )
@@ -144,11 +155,8 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def without_password(url: str) -> str:
     """A database URL that may be printed."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    # By what it looks like, not by its parts: in a URL that is not well-formed these are elsewhere.
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(?<=://)([^:@]*):.*@", r"\1:***@", url))
 
 
 def load(**overrides: Any) -> Settings:
