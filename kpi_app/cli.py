@@ -1,95 +1,160 @@
 """The `kpi` command: each of its commands in a few lines, over the rooms that do the work.
 
-A `UserError` becomes its one line on stderr and exit code 1; what isn't one is a bug and shows its traceback.
+A `UserError` becomes its one line on stderr and exit code 1; what isn't one is a bug and shows its traceback. Rooms
+are imported where they are used, so that `kpi --help` is there at once.
 """
 
-import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from kpi_app import settings as settings_of
+from kpi_app import __version__
+from kpi_app.demo import ending
+from kpi_app.demo.terminal import ConsoleLog, console, safe
 from kpi_app.errors import UserError
 
 cli = typer.Typer(
     name="kpi",
     help="Live, exact KPIs from access logs: nginx to Kafka to Postgres.",
+    epilog="A worker is started with: faust -A kpi_app worker -l info",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=False)
-err = Console(stderr=True)
+out = console()
+err = console(stderr=True)
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Log files; .gz too.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Log files; .gz too.", show_default=False)]
 
 
 def main() -> None:
     """Entry point of `kpi`."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its errors come to us as exceptions, too
+    logging.basicConfig(handlers=[ConsoleLog(err)])
     try:
         cli()
     except UserError as error:
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        err.print(safe(str(error)), soft_wrap=True)
         sys.exit(1)
 
 
-def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; Ctrl-C and SIGTERM cancel it, and it cleans up behind itself."""
-    try:
-        asyncio.run(_cancelled_by_sigterm(coroutine))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except asyncio.CancelledError:
-        sys.exit(143)
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"kpi_app {__version__}")
+        raise typer.Exit
 
 
-async def _cancelled_by_sigterm(coroutine: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.ensure_future(coroutine)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await task
+@cli.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
 
 
 @cli.command()
-def settings() -> None:
-    """List every setting: name, value in force, default, and what it does.
+def demo(
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="A log of yours instead of the demo's traffic; repeatable.", show_default=False
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when every window is closed and in Postgres.")] = False,
+    workers: Annotated[int, typer.Option(metavar="N", help="Workers to start, up to 16.", min=1, max=16)] = 1,
+    partitions: Annotated[int, typer.Option(metavar="N", help="Partitions of its topic, up to 64.", min=1, max=64)] = 4,
+) -> None:
+    """Show it all at work on this machine.
 
-    Example: KPI_GRACE=2m kpi settings
+    Starts Kafka, Postgres and a worker, sends a log through them, prints the KPIs, and goes on with live traffic until
+    Ctrl-C, which leaves nothing behind. Where KPI_BROKERS or KPI_DATABASE_URL are set, those are used instead.
+
+    Example: kpi demo --log /var/log/nginx/access.log --once
     """
-    in_force = settings_of.load()
-    table = Table("setting", "value", "default", "what it does", box=None, padding=(0, 2, 0, 0))
-    for name, field in settings_of.Settings.model_fields.items():
-        table.add_row(
-            f"KPI_{name.upper()}",
-            settings_of.shown(in_force, name),
-            settings_of.default(name),
-            field.description,
-        )
-    out.print(table, markup=False)
+    from kpi_app.demo.run import Plan, run
+    from kpi_app.settings import load
+
+    run(Plan(load(), log or [], once, workers, partitions), out, err)
+
+
+@cli.command()
+def check(
+    files: Files,
+    max_rejected: Annotated[
+        float,
+        typer.Option(metavar="PERCENT", help="Exit with 1 when more of a file's lines are rejected.", min=0, max=100),
+    ] = 1.0,
+) -> None:
+    """Read a log with no Kafka and no Postgres.
+
+    Prints the format, the time range and the totals of each file, and which lines would be rejected, and why.
+
+    Example: kpi check /var/log/nginx/access.log*
+    """
+    from kpi_app.demo.check import check as print_check
+    from kpi_app.settings import load
+
+    if not print_check(files, load(), max_rejected, out, err):
+        raise UserError(f"more than {max_rejected:g} % of the lines are rejected")
+
+
+@cli.command()
+def up(
+    env_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the settings to this file, too (mode 0600).", show_default=False),
+    ] = None,
+) -> None:
+    """Run Kafka and Postgres here until Ctrl-C.
+
+    Prints the settings that lead to them. What they hold stays in KPI_DATA_DIR for the next time.
+
+    Example: kpi up --env-file local.env
+    """
+    from kpi_app.local.up import local_services, write_env_file
+    from kpi_app.preflight import check_data_dir
+    from kpi_app.settings import load
+
+    in_force = load()
+    check_data_dir(in_force.data_dir)
+    if env_file:
+        write_env_file(env_file, {})  # a wrong path shows before anything is started
+    with ending.ending_once(), local_services(in_force.data_dir, console=err) as services:
+        for name, value in services.env.items():
+            out.print(f"export {name}='{value}'", soft_wrap=True)
+        if env_file:
+            write_env_file(env_file, services.env)
+            err.print(f"In other terminals: . {safe(str(env_file))}", soft_wrap=True)
+        err.print("Ctrl-C ends both.")
+        services.wait()
 
 
 @cli.command()
 def migrate() -> None:
-    """Bring the database to this version's schema; safe to run by many at once.
+    """Bring the database to this version's schema.
+
+    Safe to run again, and by many at once.
 
     Example: KPI_DATABASE_URL=postgresql://kpi@127.0.0.1/kpi kpi migrate
     """
+    from kpi_app.settings import load
     from kpi_app.sinks.migrate import migrate as apply
 
-    in_force = settings_of.load()
-    applied = asyncio.run(apply(in_force.database_url.get_secret_value(), in_force.timezone))
-    for name in applied:
-        out.print(f"applied {name}", markup=False, highlight=False)
-    if not applied:
-        out.print("nothing to apply: the schema is up to date")
+    in_force = load()
+
+    async def run() -> None:
+        applied = await apply(in_force.database_url.get_secret_value(), in_force.timezone)
+        for name in applied:
+            out.print(f"applied {name}")
+        if not applied:
+            out.print("nothing to apply: the schema is up to date")
+
+    ending.run(run())
 
 
 @cli.command()
@@ -98,91 +163,105 @@ def ship(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is appended, through rotations.")
     ] = False,
-    rate: Annotated[float | None, typer.Option(help="Lines a second at most.", min=0.1)] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="N", help="Lines a second at most.", min=0.1, show_default=False)
+    ] = None,
 ) -> None:
-    """Send files' lines to the raw topic as Fluent Bit would, oldest file first, from where it stopped last time.
+    """Send log files to Kafka, from where it stopped.
+
+    Their lines go to the raw topic as Fluent Bit would send them, oldest file first. KPI_DATA_DIR keeps the positions.
 
     Example: kpi ship /var/log/nginx/access.log --follow
     """
     from kpi_app.demo.progress import bars, shipping
+    from kpi_app.settings import load
+    from kpi_app.sources.files import oldest_first
+    from kpi_app.sources.ship import Progress
     from kpi_app.sources.ship import ship as send
     from kpi_app.stream.kafka import connection
     from kpi_app.stream.topics import ensure_topics
 
-    in_force = settings_of.load()
+    in_force = load()
+    oldest_first(files)  # a wrong path shows before Kafka is asked for anything
+    sent = Progress()
 
     async def run() -> None:
         await ensure_topics(in_force)
         with bars(err) as progress:
-            done = await send(
+            show = shipping(progress)
+
+            def report(shipped: Progress) -> None:
+                nonlocal sent
+                sent = shipped
+                show(shipped)
+
+            await send(
                 files,
                 connection=connection(in_force),
                 topic=in_force.topic,
                 data_dir=in_force.data_dir,
                 follow=follow,
                 rate=rate,
-                report=shipping(progress),
+                report=report,
             )
-        out.print(f"{done.lines:,} lines sent to {in_force.topic}", markup=False, highlight=False)
 
-    _run(run())
-
-
-@cli.command()
-def up(
-    env_file: Annotated[Path | None, typer.Option(help="Write the settings to this file, too (mode 0600).")] = None,
-) -> None:
-    """Run an embedded Kafka and Postgres until Ctrl-C, for a worker on this machine.
-
-    Example: kpi up --env-file local.env
-    """
-    from kpi_app.local.up import local_services, write_env_file
-
-    in_force = settings_of.load()
     try:
-        with local_services(in_force.data_dir, console=err) as services:
-            for name, value in services.env.items():
-                out.print(f"export {name}='{value}'", markup=False, highlight=False, soft_wrap=True)
-            if env_file:
-                write_env_file(env_file, services.env)
-            err.print("Ctrl-C ends both.")
-            services.wait()
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-@cli.command()
-def demo(
-    log: Annotated[
-        list[Path] | None, typer.Option(help="A log of yours instead of the demo's traffic; repeatable.")
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when every window is closed and in Postgres.")] = False,
-    workers: Annotated[int, typer.Option(help="Workers to start.", min=1, max=16)] = 1,
-    partitions: Annotated[int, typer.Option(help="Partitions of the demo's topic.", min=1, max=64)] = 4,
-) -> None:
-    """Show it all: Kafka, Postgres, workers, a log through them, and the KPIs as a table.
-
-    Example: kpi demo --log /var/log/nginx/access.log --once
-    """
-    from kpi_app.demo.run import Plan, run
-
-    sys.exit(run(Plan(settings_of.load(), log or [], once, workers, partitions), out, err))
+        ending.run(run())
+    finally:
+        if sent.lines:
+            out.print(f"{sent.lines:,} lines sent to {in_force.topic}")
+    if not sent.lines:
+        out.print("nothing to send: these files were sent before")
 
 
 @cli.command()
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Forget everything that was counted: our topics, tables and books. The raw topic is left alone.
+    """Forget what was counted, not the raw topic.
+
+    Deletes our topics, rows, books and local tables, after asking. The next worker counts the raw topic from its start.
 
     Example: kpi reset --yes
     """
-    from kpi_app.reset import forget, what_is_forgotten
+    from kpi_app.reset import check_resettable, forget, what_is_forgotten
+    from kpi_app.settings import load
+
+    in_force = load()
+    if not yes:
+        ending.run(check_resettable(in_force))
+        for line in what_is_forgotten(in_force):
+            err.print(safe(line), soft_wrap=True)
+        try:
+            agreed = typer.confirm("Forget all of it?", err=True)
+        except typer.Abort:
+            err.print()
+            raise UserError("nothing was changed; where nobody can answer, say --yes") from None
+        if not agreed:
+            raise UserError("nothing was changed")
+    ending.run(forget(in_force))
+    out.print("forgotten; the next worker counts the raw topic from its start")
+
+
+@cli.command()
+def settings() -> None:
+    """List every setting: its value and what it does.
+
+    Settings come from the environment, or from .env in the working directory. Durations take s, m, h, d.
+
+    Example: KPI_GRACE=2m kpi settings
+    """
+    from textwrap import fill
+
+    from rich.text import Text
+
+    from kpi_app import settings as settings_of
 
     in_force = settings_of.load()
-    for line in what_is_forgotten(in_force):
-        err.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not yes and not typer.confirm("Forget all of it?", err=True):
-        raise UserError("nothing was changed")
-    asyncio.run(forget(in_force))
-    out.print("forgotten; the next worker counts the raw topic from its start")
+    for name, field in settings_of.Settings.model_fields.items():
+        value, default = settings_of.shown(in_force, name), settings_of.default(name)
+        remark = "(default)" if value == default else f"(default: {default})"
+        said = Text.assemble((f"KPI_{name.upper()}", "bold"), f"={safe(value)}  ", (remark, "dim"))
+        out.print(said, soft_wrap=True)
+        indent = "  "
+        out.print(fill(field.description or "", out.width, initial_indent=indent, subsequent_indent=indent))

@@ -13,8 +13,10 @@ def check_data_dir(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"KPI_DATA_DIR={path}: {error.filename} is no directory; name another place") from error
     except OSError as error:
-        raise UserError(f"KPI_DATA_DIR={path}: {error.strerror}") from error
+        raise UserError(f"KPI_DATA_DIR={path}: {error.strerror}; mend that, or name another place") from error
 
 
 def check_port(host: str, port: int) -> None:

@@ -1,27 +1,45 @@
 """`kpi reset`: forget all state, so that the raw topic is counted from its start again."""
 
+import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownTopicOrPartitionError, for_code
 
 from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.settings import Settings, without_password
+from kpi_app.sinks.check import check_connection
 from kpi_app.sinks.reset import reset
 from kpi_app.stream.kafka import admin
 from kpi_app.stream.topics import Names
+
+#: How long Kafka may take to delete topics, or to find the group's coordinator, whose topic it makes when first asked.
+_PATIENCE_S = 10.0
+_ASK_EVERY_S = 0.2
 
 
 def what_is_forgotten(settings: Settings) -> list[str]:
     """What `forget` deletes, a line each, for the question before it."""
     names = Names(settings.topic)
+    here = ", ".join(table.name for table in _tables(settings)) or "none here"
     return [
-        f"topics {names.changelog} and {names.rejected} on {settings.brokers}",
-        f"rows, segments and books of {settings.topic} in {without_password(settings.database_url.get_secret_value())}",
-        f"local tables in {settings.data_dir}{'' if _tables(settings) else ' (none here)'}",
+        f"topics    {names.changelog} and {names.rejected} on {settings.brokers}",
+        f"Postgres  rows, segments and books of {settings.topic} in "
+        f"{without_password(settings.database_url.get_secret_value())}",
+        f"disk      tables of workers in {settings.data_dir}: {here}; on other machines remove them by hand",
+        f"What stays is the topic {settings.topic}: the next worker counts it from its start.",
     ]
+
+
+async def check_resettable(settings: Settings) -> None:
+    """Return when `forget` can do its work. Raises `UserError` while workers run, or without Kafka or Postgres."""
+    async with admin(settings) as client:
+        await _check_stopped(client, Names(settings.topic))
+    await check_connection(settings.database_url.get_secret_value())
 
 
 async def forget(settings: Settings) -> None:
@@ -31,20 +49,55 @@ async def forget(settings: Settings) -> None:
         await _check_stopped(client, names)
         # The database first: should the rest fail, the state is ahead of it and a worker stops instead of counting on.
         await reset(settings.database_url.get_secret_value(), ACCESS)
-        deleted = await client.delete_topics([names.changelog, names.rejected])
-        for topic, code in deleted.topic_error_codes:
-            if code and for_code(code) is not UnknownTopicOrPartitionError:
-                raise UserError(f"topic {topic} could not be deleted: {for_code(code).__name__}; run `kpi reset` again")
+        await _delete_topics(client, [names.changelog, names.rejected])
     for table in _tables(settings):
-        shutil.rmtree(table)
+        try:
+            shutil.rmtree(table)
+        except OSError as error:
+            raise UserError(f"{error.filename or table}: {error.strerror}; run `kpi reset` again") from error
+
+
+async def _delete_topics(client: AIOKafkaAdminClient, topics: list[str]) -> None:
+    deleted = await client.delete_topics(topics)
+    for topic, code in deleted.topic_error_codes:
+        if code and for_code(code) is not UnknownTopicOrPartitionError:
+            raise UserError(f"topic {topic} could not be deleted: {for_code(code).__name__}; run `kpi reset` again")
+
+    async def gone() -> bool:
+        return not {each["topic"] for each in await client.describe_topics()} & set(topics)
+
+    # Kafka deletes behind its answer: a worker that started now would find the old ones.
+    await _patiently(gone, f"topics {', '.join(topics)} are still being deleted: wait, then run `kpi reset` again")
 
 
 async def _check_stopped(client: AIOKafkaAdminClient, names: Names) -> None:
-    [response] = await client.describe_consumer_groups([names.app])
-    members = response.groups[0][-1] if len(response.groups[0]) == 6 else response.groups[0][5]
+    members: list[Any] = []
+
+    async def asked() -> bool:
+        try:
+            [response] = await client.describe_consumer_groups([names.app])
+        except GroupCoordinatorNotAvailableError:
+            return False
+        [(code, _group, _state, _type, _protocol, found, *_)] = response.groups
+        members.extend(found)
+        return bool(code == 0)  # not so while the coordinator is still loading its groups
+
+    await _patiently(asked, f"Kafka does not say who is in the group {names.app}: try again")
     if members:
-        raise UserError(f"{len(members)} worker(s) of {names.app} are running: stop them first")
+        count = "1 worker" if len(members) == 1 else f"{len(members)} workers"
+        raise UserError(
+            f"{count} of {names.app} running: stop them first (one that was killed counts for ten more seconds)"
+        )
+
+
+async def _patiently(probe: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            while not await probe():  # noqa: ASYNC110  Kafka has to be asked
+                await asyncio.sleep(_ASK_EVERY_S)
+    except TimeoutError:
+        raise UserError(otherwise) from None
 
 
 def _tables(settings: Settings) -> list[Path]:
-    return sorted(settings.data_dir.glob("worker-*"))
+    return sorted(path for path in settings.data_dir.glob("worker-*") if path.is_dir())

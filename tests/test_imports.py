@@ -23,8 +23,8 @@ ROOMS = {
     "preflight": {"errors"},
     "reset": {"errors", "feeds", "settings", "sinks", "stream"},
     "worker": {"errors", "feeds", "preflight", "settings", "sinks", "stream", "web"},
-    "demo": {"core", "errors", "feeds", "local", "settings", "sinks", "sources", "stream"},
-    "cli": {"core", "demo", "errors", "feeds", "local", "reset", "settings", "sinks", "sources", "stream"},
+    "demo": {"core", "errors", "feeds", "local", "preflight", "settings", "sinks", "sources", "stream"},
+    "cli": {"core", "demo", "errors", "feeds", "local", "preflight", "reset", "settings", "sinks", "sources", "stream"},
     "__init__": {"worker"},
 }
 

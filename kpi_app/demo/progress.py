@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kpi_app.sources.ship import Progress as Shipped
 
@@ -15,21 +15,36 @@ def bars(console: Console) -> Iterator[Progress]:
     columns = (
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[percent]:>5}"),
         TextColumn("{task.fields[detail]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress
 
 
+class Bar:
+    """One bar of `bars`; it moves to and fro as long as its total is not known."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=None, detail="", percent="")
+
+    def show(self, done: int, total: int, detail: str) -> None:
+        """Move it to `done` of `total`."""
+        percent = f"{100 * done // total} %" if total else ""
+        self._progress.update(self._task, completed=done, total=total or None, detail=detail, percent=percent)
+
+    def remove(self) -> None:
+        """Take it away, its work being done."""
+        self._progress.remove_task(self._task)
+
+
 def shipping(progress: Progress) -> Callable[[Shipped], None]:
     """A bar of bytes shipped; gives what to call with each `Progress` of `ship`."""
-    task = progress.add_task("shipping", total=None, detail="")
+    bar = Bar(progress, "shipping")
 
     def report(shipped: Shipped) -> None:
-        detail = f"{shipped.lines:,} lines"
-        progress.update(task, total=shipped.bytes_total or None, completed=shipped.bytes_done, detail=detail)
+        bar.show(shipped.bytes_done, shipped.bytes_total, f"{shipped.lines:,} lines")
 
     return report

@@ -5,9 +5,12 @@ Each demo gets a directory of its own and leaves nothing behind: no process, no 
 
 import asyncio
 import contextlib
+import os
+import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,19 +18,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from kpi_app.demo import summary
-from kpi_app.demo.progress import bars, shipping
+from kpi_app.demo import ending, summary
+from kpi_app.demo.progress import Bar, bars, shipping
 from kpi_app.demo.workers import Workers
 from kpi_app.errors import SinkBusy, UserError
 from kpi_app.feeds.access import ACCESS
-from kpi_app.local.lock import locked
-from kpi_app.local.up import local_services, write_env_file
+from kpi_app.local.lock import is_abandoned, locked
+from kpi_app.local.postgres import psql
+from kpi_app.local.up import LocalServices, local_services, write_env_file
+from kpi_app.preflight import check_data_dir
 from kpi_app.settings import Settings, environment, load
 from kpi_app.sinks.connect import Database
 from kpi_app.sinks.migrate import migrate
 from kpi_app.sinks.read import is_settled, ledger
 from kpi_app.sources.connection import Topic, end_offsets
-from kpi_app.sources.ship import Progress as Shipped
+from kpi_app.sources.files import oldest_first
 from kpi_app.sources.ship import ship
 from kpi_app.sources.traffic import Live, traffic
 from kpi_app.stream.kafka import connection
@@ -45,6 +50,7 @@ LIVE_RATE = 50.0
 IDLE_AFTER = 3
 
 _LOOK_EVERY_S = 0.2
+_WRITE_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -58,89 +64,108 @@ class Plan:
     partitions: int
 
 
-def run(plan: Plan, out: Console, err: Console) -> int:
-    """Run the demo; returns the exit code. Raises `UserError`."""
-    for log in plan.logs:  # before anything is started
-        _check_readable(log)
+def run(plan: Plan, out: Console, err: Console) -> None:
+    """Run the demo. Raises `UserError`, and `SystemExit` when a signal ends it."""
+    oldest_first(plan.logs)  # a wrong path shows before anything is started
     given = plan.settings.model_fields_set
-    with _own_directory(plan.settings.data_dir) as directory:
+    with (
+        ending.ending_once(),
+        _own_directory(plan.settings.data_dir) as directory,
+        local_services(
+            directory, kafka="brokers" not in given, postgres="database_url" not in given, console=err
+        ) as services,
+    ):
+        settings = load(
+            **{"idle_after": IDLE_AFTER}
+            | plan.settings.model_dump(exclude_unset=True)
+            | {name.removeprefix("KPI_").lower(): value for name, value in services.env.items()}
+            | {"data_dir": directory}
+        )
         try:
-            with local_services(
-                directory, kafka="brokers" not in given, postgres="database_url" not in given, console=err
-            ) as services:
-                settings = load(
-                    **{"idle_after": IDLE_AFTER}
-                    | plan.settings.model_dump(exclude_unset=True)
-                    | {name.removeprefix("KPI_").lower(): value for name, value in services.env.items()}
-                    | {"data_dir": directory}
-                )
-                asyncio.run(_Demo(plan, settings, out, err).run())
-        except KeyboardInterrupt:
-            return 130
-    return 0
+            _run(plan, settings, services, out, err)
+        except SystemExit:
+            err.print("ending all of it")
+            raise
+
+
+def _run(plan: Plan, settings: Settings, services: LocalServices, out: Console, err: Console) -> None:
+    ending.run(_prepare(settings, plan.partitions))
+    env = environment(settings)
+    write_env_file(settings.data_dir / "env", env)
+    with Workers(plan.workers, env, settings.data_dir, settings.web_port) as workers:
+        try:
+            ending.run(_Demo(plan, settings, workers, out, err).run())
+        finally:
+            if services.kafka is not None:  # its data is about to be removed: an end in order would serve nobody
+                workers.kill()
+                services.kafka.kill()
+
+
+async def _prepare(settings: Settings, partitions: int) -> None:
+    await migrate(settings.database_url.get_secret_value(), settings.timezone)
+    await ensure_topics(settings, partitions)
 
 
 class _Demo:
-    """One run, with its services up."""
+    """One run, with its services and workers up."""
 
-    def __init__(self, plan: Plan, settings: Settings, out: Console, err: Console) -> None:
+    def __init__(self, plan: Plan, settings: Settings, workers: Workers, out: Console, err: Console) -> None:
         self._plan = plan
         self._settings = settings
+        self._workers = workers
         self._out = out
         self._err = err
         self._directory = settings.data_dir
-        self._dsn = settings.database_url.get_secret_value()
 
     async def run(self) -> None:
-        """Up to the table; then, unless it is to end there, live traffic until Ctrl-C."""
-        settings = self._settings
-        await migrate(self._dsn, settings.timezone)
-        await ensure_topics(settings, self._plan.partitions)
-        env = environment(settings)
-        write_env_file(self._directory / "env", env)
-        with Workers(self._plan.workers, env, self._directory, settings.web_port) as workers:
-            async with Database(self._dsn) as database:
-                logs = self._plan.logs or [self._write_log()]
-                with bars(self._err) as progress:
-                    await self._ship(logs, shipping(progress))
-                    await self._settle(database, workers, progress)
-                await self._print(database)
-                if not self._plan.once:
-                    self._say_where(workers)
-                    await self._stay(workers, logs)
+        """Up to the table; then, unless it is to end there, live traffic until it is cancelled."""
+        async with Database(self._settings.database_url.get_secret_value()) as database:
+            with bars(self._err) as progress:
+                logs = self._plan.logs or [self._write_log(progress)]
+                await self._ship(logs, progress)
+                await self._settle(database, progress)
+            await self._print(database)
+            if not self._plan.once:
+                self._say_where()
+                await self._stay(database, logs)
 
-    def _write_log(self) -> Path:
-        """Write the demo's traffic to a file, as a web server would have."""
+    def _write_log(self, progress: Progress) -> Path:
+        """Write the demo's traffic to a file, as a web server would have; the workers start meanwhile."""
+        bar = Bar(progress, "writing")
         path = self._directory / "access.log"
         start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
         with path.open("w") as file:
-            file.writelines(f"{line}\n" for line in traffic(LINES, start, DAYS, SEED))
+            for number, line in enumerate(traffic(LINES, start, DAYS, SEED)):
+                file.write(f"{line}\n")
+                if number % _WRITE_AT_ONCE == 0:
+                    bar.show(number, LINES, f"{DAYS:g} days of traffic")
+        bar.remove()
         return path
 
-    async def _ship(
-        self, logs: list[Path], report: Callable[[Shipped], None] | None = None, follow: bool = False
-    ) -> None:
+    async def _ship(self, logs: list[Path], progress: Progress | None = None) -> None:
+        """Ship the logs: to their ends and with a bar, or else following them."""
         await ship(
             logs,
             connection=connection(self._settings),
             topic=self._settings.topic,
             data_dir=self._directory,
-            follow=follow,
-            report=report,
+            follow=progress is None,
+            report=shipping(progress) if progress else None,
         )
 
-    async def _settle(self, database: Database, workers: Workers, progress: Progress) -> None:
+    async def _settle(self, database: Database, progress: Progress) -> None:
         """Return when every line of the topic is in the books and every window is closed."""
-        task = progress.add_task("counting", total=None, detail="")
+        bar = Bar(progress, "counting")
         ends = await self._ends()
         while True:
-            workers.check()
+            self._workers.check()
             with contextlib.suppress(SinkBusy):
                 books = {row["partition"]: row for row in await ledger(database, self._settings.topic)}
                 read = sum(min(books[p]["next_offset"], end) for p, end in ends.items() if p in books)
+                all_read = read >= sum(ends.values())
                 detail = f"{sum(row['lines'] for row in books.values()):,} lines"
-                progress.update(task, total=sum(ends.values()), completed=read, detail=detail)
-                if read >= sum(ends.values()) and await is_settled(database, ACCESS, self._settings.topic):
+                bar.show(read, sum(ends.values()), f"{detail}, closing windows" if all_read else detail)
+                if all_read and await is_settled(database, ACCESS, self._settings.topic):
                     return
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -154,34 +179,52 @@ class _Demo:
         if total["first_event"] is not None:
             span_s, rows = await summary.spans(database, base_s, total["first_event"], total["last_event"])
             self._out.print(summary.table(span_s, rows))
-        self._out.print(
-            f"\n{total['lines']:,} lines = {total['counted']:,} counted + {total['rejected']:,} rejected, "
-            f"in {total['windows']:,} windows; unaccounted for: {total['unaccounted']:,}",
-            highlight=False,
-        )
+            self._out.print()
+        for line in summary.balance(total, base_s):
+            self._out.print(line)
 
-    def _say_where(self, workers: Workers) -> None:
-        env = self._directory / "env"
+    def _say_where(self) -> None:
+        env = shlex.quote(os.path.relpath(self._directory / "env"))
+        goes_on = "The log is followed." if self._plan.logs else "Live traffic goes on."
         for line in (
             "",
-            *(f"web    http://{self._settings.web_host}:{port}/" for port in workers.ports),
-            f"psql   source {env} && psql \"$KPI_DATABASE_URL\" -c 'TABLE access_load'",
-            "Ctrl-C ends all of it.",
+            *(f"web    http://{self._settings.web_host}:{port}/" for port in self._workers.ports),
+            f"psql   . {env}",
+            f"       {_psql()} \"$KPI_DATABASE_URL\" -c 'TABLE access_load'",
+            "",
+            f"{goes_on} Ctrl-C ends all of it.",
         ):
-            self._out.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._out.print(line, soft_wrap=True)
 
-    async def _stay(self, workers: Workers, logs: list[Path]) -> None:
+    async def _stay(self, database: Database, logs: list[Path]) -> None:
         """Keep things going until Ctrl-C, with live traffic where the traffic is ours."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(workers))
-            tasks.create_task(self._ship(logs, follow=True))
-            if not self._plan.logs:
-                tasks.create_task(_write_live(logs[0]))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch(database))
+                tasks.create_task(self._ship(logs))
+                if not self._plan.logs:
+                    tasks.create_task(_write_live(logs[0]))
+        except* UserError as errors:
+            raise errors.exceptions[0] from None
 
-    async def _watch(self, workers: Workers) -> None:
-        while True:
-            workers.check()
-            await asyncio.sleep(1)
+    async def _watch(self, database: Database) -> None:
+        """Say, in a terminal, how many lines are counted, and look after the workers."""
+        with self._err.status("") as status:
+            before, before_s = 0, 0.0
+            while True:
+                self._workers.check()
+                with contextlib.suppress(SinkBusy):
+                    lines = sum(row["lines"] for row in await ledger(database, self._settings.topic))
+                    now_s = time.monotonic()
+                    rate = (lines - before) / (now_s - before_s) if before_s else 0.0
+                    status.update(f"{lines:,} lines counted, {rate:.0f} a second")
+                    before, before_s = lines, now_s
+                await asyncio.sleep(1)
+
+
+def _psql() -> str:
+    """How a shell here calls psql: the user's own, or else the one that came with our Postgres."""
+    return "psql" if shutil.which("psql") else shlex.quote(os.path.relpath(psql()))
 
 
 async def _write_live(path: Path) -> None:
@@ -195,10 +238,11 @@ async def _write_live(path: Path) -> None:
 @contextlib.contextmanager
 def _own_directory(data_dir: Path) -> Iterator[Path]:
     """A new directory under `data_dir`, removed at the end; those of killed demos are removed first."""
+    was_there = data_dir.exists()
+    check_data_dir(data_dir)
+    for left in data_dir.glob("demo-*"):
+        _remove_if_abandoned(left)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        for left in data_dir.glob("demo-*"):
-            _remove_if_dead(left)
         directory = Path(tempfile.mkdtemp(prefix="demo-", dir=data_dir)).absolute()
         directory.chmod(0o755)  # the embedded Postgres may have to run as another user
     except OSError as error:
@@ -207,16 +251,12 @@ def _own_directory(data_dir: Path) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        if not was_there:
+            with contextlib.suppress(OSError):  # something else is in it by now
+                data_dir.rmdir()
 
 
-def _remove_if_dead(directory: Path) -> None:
-    with contextlib.suppress(UserError), locked(directory):
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _check_readable(path: Path) -> None:
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+def _remove_if_abandoned(directory: Path) -> None:
+    if is_abandoned(directory):
+        with contextlib.suppress(UserError), locked(directory):
+            shutil.rmtree(directory, ignore_errors=True)

@@ -63,9 +63,12 @@ class Check:
         #: By reason.
         self.rejected: dict[str, Rejects] = {}
 
-    def add(self, lines: Sequence[bytes]) -> None:
-        """Take in the next lines, without their line ends; at least one."""
-        parsed = self._feed.parse(decode(lines), self._log_format).with_columns(
+    def add(self, lines: Sequence[bytes], sent: Sequence[bytes] | None = None) -> None:
+        """Take in the next lines, without their line ends; at least one.
+
+        `sent`: what Kafka would hold for each of them, where that is not the bare line.
+        """
+        parsed = self._feed.parse(decode(lines if sent is None else sent), self._log_format).with_columns(
             offset=pl.int_range(self.lines, self.lines + len(lines), dtype=pl.Int64),
             record_ms=pl.lit(None, dtype=pl.Int64),
         )

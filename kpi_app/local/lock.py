@@ -30,6 +30,15 @@ def locked(data_dir: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+def is_abandoned(data_dir: Path) -> bool:
+    """Whether it was locked and whoever did so is gone; then nobody is about to use it either."""
+    try:
+        owner = int((data_dir / "lock").read_text().strip() or 0)
+    except (OSError, ValueError):
+        return False
+    return owner > 0 and not _lives(owner)
+
+
 def _open(data_dir: Path) -> int:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)

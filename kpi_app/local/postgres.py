@@ -151,6 +151,11 @@ def _binaries() -> Path:
     return max(found, key=_major)
 
 
+def psql() -> Path:
+    """The psql that came with the embedded Postgres. Raises `LocalError`."""
+    return _binaries() / "psql"
+
+
 def _major(binaries: Path) -> int:
     answer = subprocess.run(  # noqa: S603  the wheel's program
         [str(binaries / "postgres"), "--version"],

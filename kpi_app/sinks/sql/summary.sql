@@ -5,6 +5,8 @@
 SELECT coalesce(sum(lines), 0)::bigint AS lines,
        coalesce(sum(counted), 0)::bigint AS counted,
        coalesce(sum(rejected), 0)::bigint AS rejected,
+       coalesce(sum(late_dropped), 0)::bigint AS late_dropped,
+       coalesce(sum(duplicates), 0)::bigint AS duplicates,
        (SELECT count(*) FROM access_kpi WHERE window_seconds = $2) AS windows,
        (SELECT min(first_event) FROM access_kpi WHERE window_seconds = $2) AS first_event,
        (SELECT max(last_event) FROM access_kpi WHERE window_seconds = $2) AS last_event,
