@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiokafka
@@ -113,6 +114,9 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (Recovery.on_rebalance, "self.signal_recovery_start.set()"),
         (Recovery.on_rebalance, "self._generation_id = generation_id"),
         (TableManager.on_rebalance, "self.recovery.on_rebalance"),
+        (faust.App.on_rebalance_start, "self.rebalancing = True"),
+        (faust.App.on_rebalance_end, "self.rebalancing = False"),
+        (driver.ConsumerRebalanceListener.on_partitions_revoked, "on_rebalance_start()"),
         (faust.App._stop_consumer, "self.tables.stop()"),
         (faust.App.on_stop, "self._stop_consumer()"),
         (faust.App._new_consumer, "self.transport.create_consumer"),
@@ -150,6 +154,15 @@ def test_take_over_replaces_the_only_task_that_recovers() -> None:
     replaced = {task.fun.__qualname__ for task in TakeOver(_App(), {})._get_tasks()}
     assert "TakeOver._restart_recovery" in replaced
     assert "Recovery._restart_recovery" not in replaced
+
+
+@pytest.mark.parametrize(("rebalancing", "committed"), [(False, [TP("lines", 0)]), (True, [])])
+def test_nothing_is_committed_while_the_group_rebalances(rebalancing: bool, committed: list[TP]) -> None:
+    """A commit between joining and syncing makes its worker join anew, and all the others with it, for ever."""
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer.app = SimpleNamespace(rebalancing=rebalancing, owner=SimpleNamespace(source_topic="lines"))
+    consumer.assignment = lambda: {TP("lines", 0), TP("changelog", 0)}
+    assert list(consumer._filter_tps_with_pending_acks()) == committed
 
 
 def test_no_offset_counts_as_read() -> None:

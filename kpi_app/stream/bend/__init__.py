@@ -6,7 +6,8 @@ Written against faust-streaming 0.15.3 and aiokafka 0.14.0, which `pyproject.tom
     transport   whole fetches instead of single messages (`BatchConsumer`)
     recovery    our own take-over instead of a replay of the changelog, message by message (`TakeOver`)
     revoke      a checkpoint before a partition is given up, instead of forgetting what was acknowledged
-    commit      the group's offsets follow the checkpoints; they serve lag tools, no state depends on them
+    commit      the group's offsets follow the checkpoints, but not while the group is rebalancing; they serve lag
+                tools, no state depends on them
 """
 
 from kpi_app.stream.bend.app import BatchSchema, BentApp

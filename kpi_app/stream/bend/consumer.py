@@ -180,13 +180,16 @@ class BatchConsumer(driver.Consumer):
         """Checkpoint first: faust would forget what was done since its last commit."""
         self.stop_flow()
         await self.app.owner.give_up(self._of_source(revoked))
-        await self.commit()
         await super().on_partitions_revoked(revoked)
 
     def _of_source(self, tps: set[TP]) -> set[int]:
         return {tp.partition for tp in tps if tp.topic == self.app.owner.source_topic}
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        if self.app.rebalancing:
+            # A commit between joining and syncing has the wrong generation: aiokafka would join anew, the others
+            # with it, and their commits come at the same moment of the next round, for ever.
+            return iter(())
         return (tp for tp in self.assignment() if tp.topic == self.app.owner.source_topic)
 
     def _new_offset(self, tp: TP) -> int | None:

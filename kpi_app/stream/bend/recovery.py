@@ -6,6 +6,7 @@ transaction is a marker that never comes. Its rebalance signals and its way back
 
 import asyncio
 
+from aiokafka.errors import IllegalStateError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
@@ -23,10 +24,12 @@ class TakeOver(Recovery):
             self.signal_recovery_start.clear()
             try:
                 await self._take_over(self._generation_id)
-            except RebalanceAgain:
-                continue
+            except (RebalanceAgain, IllegalStateError):
+                continue  # partitions went while we resumed: the next rebalance has signalled, or is about to
             except ServiceStopped:
                 return
+            except Exception as error:
+                stop_worker("cannot resume after a rebalance", error)  # faust would stay, and do nothing for ever
 
     async def _take_over(self, generation: int) -> None:
         app, consumer = self.app, self.app.consumer
