@@ -176,6 +176,8 @@ def _translate(error: Any, where: str) -> SinkBusy | SinkRefused:
 
 
 def _short(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer"
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

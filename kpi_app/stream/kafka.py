@@ -1,5 +1,6 @@
 """Clients of Kafka as the settings want them, and its errors in one clear line."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +17,9 @@ from kpi_app.settings import Settings
 TRANSACTION_TIMEOUT_MS = 15_000
 
 REQUEST_TIMEOUT_MS = 10_000
+
+#: How long the last of the brokers may take to answer.
+CONNECT_LIMIT_S = 8.0
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -52,8 +56,10 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     try:
         try:
             with _quiet():
-                await client.start()
-        except KafkaConnectionError as error:
+                # each broker that says nothing may hold up those behind it
+                async with asyncio.timeout(CONNECT_LIMIT_S + settings.brokers.count(",") * REQUEST_TIMEOUT_MS / 1000):
+                    await client.start()
+        except (KafkaConnectionError, TimeoutError) as error:
             raise UserError(f"KPI_BROKERS={settings.brokers}: no broker answers there") from error
         yield client
     except KafkaError as error:
