@@ -114,7 +114,9 @@ async def _abandon(producer: Any) -> None:
 
 
 def text_of(error: Exception) -> str:
-    """What there is to say about it: many of aiokafka's errors have but a name."""
+    """What there is to say about it: many errors have but a name."""
+    if isinstance(error, TimeoutError):
+        return "no answer"
     return str(error) or type(error).__name__
 
 

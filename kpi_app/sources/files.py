@@ -52,8 +52,21 @@ def family(path: Path) -> Path:
 def siblings(path: Path) -> list[Path]:
     """The files of the same rotated set in the same directory, `path` among them."""
     of = family(path)
-    with os.scandir(path.parent) as entries:
-        return [Path(e.path) for e in entries if e.is_file() and family(Path(e.path)) == of]
+    try:
+        with os.scandir(path.parent) as entries:
+            return [Path(e.path) for e in entries if family(Path(e.path)) == of and e.is_file()]
+    except OSError:  # a directory that is gone holds nothing
+        return []
+
+
+def rotated(path: Path) -> list[Path]:
+    """The other files of the set, oldest first."""
+    return sorted((other for other in siblings(path) if other != path), key=_age)
+
+
+def present(paths: Iterable[Path]) -> list[Path]:
+    """The paths but for those whose file was just rotated away: a new one is about to come."""
+    return [path for path in paths if path.exists() or not rotated(path)]
 
 
 def is_gzip(descriptor: int) -> bool:

@@ -1,7 +1,7 @@
 """Follow: which files to read now, while logs are rotated under our hands."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 #: A renamed file is written to until the server reopens its log; after this long without a line it is over.
 ROTATE_WAIT_S = 60.0
 
+Missed = Callable[[Path, Container[Identity | None]], Iterable[Path]]
+
 
 @dataclass
 class _Watched:
@@ -23,10 +25,14 @@ class _Watched:
 
 
 class Follower:
-    """The open files of the followed paths, and those that were renamed away from them."""
+    """The open files of the followed paths, and those that were renamed away from them.
 
-    def __init__(self, paths: Iterable[Path], tails: Iterable[Tail]) -> None:
+    `missed`, given a path and the files that are watched, tells which ones came and went there unseen.
+    """
+
+    def __init__(self, paths: Iterable[Path], tails: Iterable[Tail], missed: Missed) -> None:
         self._paths = tuple(paths)
+        self._missed = missed
         self._watched = {tail.identity: _Watched(tail) for tail in tails}
         self._complained: set[Path] = set()
 
@@ -67,12 +73,10 @@ class Follower:
         try:
             identity = identity_of(path)
             if identity is not None and identity not in self._watched:
-                tail = Tail(path)
-                identity = tail.identity  # the path may have got another file since
-                if identity in self._watched:
-                    tail.close()
-                else:
-                    self._watched[identity] = _Watched(tail)
+                # Held up for long, by Kafka for one, we may have slept through more than one rotation.
+                for other in self._missed(path, self._watched):
+                    self._watch(other, path)
+                identity = self._watch(path, path)
         except (UserError, OSError) as error:
             # Just rotated, or rights that are about to be set: the other files go on.
             if path not in self._complained:
@@ -81,3 +85,11 @@ class Follower:
             return None
         self._complained.discard(path)
         return identity
+
+    def _watch(self, path: Path, written_as: Path) -> Identity:
+        tail = Tail(path, written_as)
+        if tail.identity in self._watched:
+            tail.close()
+        else:
+            self._watched[tail.identity] = _Watched(tail)
+        return tail.identity

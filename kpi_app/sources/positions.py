@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import logging
 import os
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from typing import Any, Self
 import orjson
 
 from kpi_app.errors import UserError
-from kpi_app.sources.files import Identity, family, identity_of, siblings
+from kpi_app.sources.files import Identity, family, identity_of, rotated, siblings
 from kpi_app.sources.tail import HEAD_BYTES, Tail
 
 log = logging.getLogger(__name__)
@@ -112,29 +113,48 @@ class Positions:
         return entry.offset
 
     def _find(self, tail: Tail) -> Entry | None:
-        for entry in self._entries:
-            if entry.identity == tail.identity and entry.is_of(tail):
-                if tail.is_gzip or entry.offset <= tail.size:
-                    return entry
-                log.warning("%s is shorter than what was read of it: reading it from its start", tail.path)
-                self._entries.remove(entry)
-                return None
-        return self._origin(tail)
+        entry = self._matching(tail, self._entries)
+        if entry is None or entry.identity != tail.identity or tail.is_gzip or entry.offset <= tail.size:
+            return entry
+        log.warning("%s is shorter than what was read of it: reading it from its start", tail.path)
+        self._entries.remove(entry)
+        return None
 
-    def _origin(self, tail: Tail) -> Entry | None:
-        """The shipped file that this one is a copy of, mostly a compressed one, and that is no more."""
+    def _matching(self, tail: Tail, entries: Sequence[Entry]) -> Entry | None:
+        """The entry of the file, or of the one that it is a copy of, mostly a compressed one."""
         of = family(Path(tail.name))
-        for entry in self._entries:
+        alike = [entry for entry in entries if entry.is_of(tail)]
+        for entry in alike:
+            if entry.identity == tail.identity:
+                return entry
+        for entry in alike:
             # Few bytes, or the original still there: it may be another file. Rather twice than not at all.
-            is_copy = entry.offset >= HEAD_BYTES and family(Path(entry.name)) == of and entry.is_of(tail)
+            is_copy = entry.offset >= HEAD_BYTES and family(Path(entry.name)) == of
             if is_copy and find_renamed(entry) is None:
                 return entry
         return None
 
     def unfinished(self, path: Path) -> list[Path]:
-        """Files that `path` once named, and that may have been renamed before they were read to their end."""
-        found = [find_renamed(entry) for entry in self._entries if entry.name == os.path.abspath(path)]
-        return [each for each in found if each is not None]
+        """Files of the set that may have been renamed before they were read to their end."""
+        of = family(Path(os.path.abspath(path)))
+        found = [find_renamed(entry) for entry in self._entries if family(Path(entry.name)) == of]
+        return [each for each in found if each is not None and each != Path(os.path.abspath(path))]
+
+    def missed(self, path: Path, watched: Container[Identity | None] = ()) -> list[Path]:
+        """Files that may have come and gone in the place of `path` while nobody looked, oldest first.
+
+        They are the rotated files after the newest one that is known, and that one. `watched` are known, too.
+        """
+        others = rotated(path)
+        known = [i for i, other in enumerate(others) if identity_of(other) in watched or self._knows(other)]
+        return others[known[-1] :] if known else []
+
+    def _knows(self, path: Path) -> bool:
+        try:
+            with contextlib.closing(Tail(path)) as tail:
+                return self._matching(tail, [*self._entries, *self._open.values()]) is not None
+        except UserError:
+            return False
 
     def advance(self, tail: Tail, offset: int) -> None:
         """Kafka has the file's lines up to `offset`."""
@@ -168,11 +188,8 @@ def find_renamed(entry: Entry) -> Path | None:
     """The shipped file itself, under whatever name it has in its directory now."""
     for path in siblings(Path(entry.name)):
         if identity_of(path) == entry.identity:
-            tail = Tail(path)
-            try:
+            with contextlib.closing(Tail(path)) as tail:
                 return path if entry.is_of(tail) else None  # None: another file has got the inode
-            finally:
-                tail.close()
     return None
 
 

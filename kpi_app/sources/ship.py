@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kpi_app.errors import UserError
 from kpi_app.sources.connection import Connection, Topic, connect, end_offsets
-from kpi_app.sources.files import oldest_first
+from kpi_app.sources.files import oldest_first, present
 from kpi_app.sources.follow import Follower
 from kpi_app.sources.outbox import Outbox
 from kpi_app.sources.pace import Pace
@@ -31,7 +31,7 @@ _SAVE_EVERY_S = 1.0
 _REPORT_EVERY_S = 0.1
 _PATIENCE_S = 60.0
 #: On the way out: for acknowledgements of what was sent. Closing the connection takes one more second.
-_DRAIN_LIMIT_S = 3.0
+_DRAIN_LIMIT_S = 2.5
 
 
 @dataclass
@@ -58,14 +58,15 @@ async def ship(
 
     `connection`: keyword arguments of aiokafka's clients, `bootstrap_servers` and what security needs.
     `data_dir`: `ship.json` in it keeps the positions. `rate`: lines a second at most. `report` is called with
-    the progress ten times a second, and at the end. With `follow` it goes on until it is cancelled; a
-    cancellation takes up to four seconds, in which what was sent is acknowledged and written down.
+    the progress ten times a second, and at the end. With `follow` it goes on until it is cancelled, through
+    rotations, and begins with what was rotated since the last run; a cancellation takes up to four seconds,
+    in which what was sent is acknowledged and written down.
 
     Makes nothing in Kafka. Raises `UserError` for a file that can't be read, for an unknown topic, when Kafka
     can't be reached, and without `follow` when it is away for a minute.
     """
     pace = Pace(rate)
-    oldest_first(paths)  # a wrong path shows before Kafka is asked for anything
+    oldest_first(present(paths) if follow else paths)  # a wrong path shows before Kafka is asked for anything
     async with connect(connection, topic) as (found, producer):
         with Positions(data_dir, found.cluster, topic) as positions:
             await _compare(connection, found, positions)
@@ -101,14 +102,14 @@ class Shipper:
         self._pace = pace
         self._report = report
         self._started: set[Tail] = set()
-        self._saved_s = self._reported_s = time.monotonic()
+        self._saved_s = self._reported_s = float("-inf")
 
     async def run(self, paths: Sequence[Path], follow: bool) -> None:
         """Ship the files to their ends, or go on with them for ever. Raises as `ship` does."""
         with contextlib.ExitStack() as open_files:
             try:
                 # All of them now: later a rotation may have given their paths to others.
-                tails = [self._open(path, open_files) for path in self._ordered(paths, follow)]
+                tails = self._open_all(paths, follow, open_files)
                 if follow:
                     await self._follow(paths, tails)
                 else:
@@ -118,22 +119,29 @@ class Shipper:
             finally:
                 await self._leave()
 
-    def _ordered(self, paths: Sequence[Path], follow: bool) -> list[Path]:
-        renamed = [other for path in paths for other in self._positions.unfinished(path)] if follow else []
-        return oldest_first([*paths, *renamed])
+    def _open_all(self, paths: Sequence[Path], follow: bool, open_files: contextlib.ExitStack) -> list[Tail]:
+        """The files' tails, oldest first; with `follow`, those of what was rotated away unread, too."""
+        written_as: dict[Path, Path] = {}
+        for path in paths if follow else ():
+            left = (*self._positions.unfinished(path), *self._positions.missed(path))
+            written_as |= dict.fromkeys(left, path)
+        ordered = oldest_first([*(present(paths) if follow else paths), *written_as])
+        tails: list[Tail] = []
+        for path in ordered:
+            tail = Tail(path, None if path in paths else written_as[path])
+            tails.append(open_files.enter_context(contextlib.closing(tail)))
+            self.progress.bytes_total += tail.size
+        return tails
 
-    def _open(self, path: Path, open_files: contextlib.ExitStack) -> Tail:
-        tail = open_files.enter_context(contextlib.closing(Tail(path)))
-        self.progress.bytes_total += tail.size
-        return tail
-
-    async def _follow(self, paths: Sequence[Path], tails: Iterable[Tail]) -> None:
+    async def _follow(self, paths: Sequence[Path], tails: Sequence[Tail]) -> None:
         for tail in tails:
             await (self._finish(tail) if tail.is_gzip else self._read(tail))
+        compressed = {tail.path for tail in tails if tail.is_gzip}
         plain = [tail for tail in tails if not tail.is_gzip]
-        follower = Follower({tail.path for tail in plain} & set(paths), plain)
+        followed = [path for path in paths if path not in compressed]
+        follower = Follower(followed, plain, self._positions.missed)
         with contextlib.closing(follower):
-            while plain:  # compressed files get no new lines
+            while followed:  # compressed files get no new lines
                 await self._look_around(follower)
                 await asyncio.sleep(_POLL_S)
 

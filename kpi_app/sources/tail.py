@@ -49,13 +49,14 @@ class Block(NamedTuple):
 class Tail:
     """An open file that is read line by line, wherever it is renamed to.
 
+    `written_as` is the path that its lines were written to, if that isn't `path`.
     Raises `UserError`, from any method, for a file that can't be read or is damaged gzip.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, written_as: Path | None = None) -> None:
         self.path = path
         #: What its lines' `path` says; stays the same when the file is renamed.
-        self.name = os.path.abspath(path)
+        self.name = os.path.abspath(written_as or path)
         try:
             self._raw = path.open("rb", buffering=0)
         except OSError as error:

@@ -1,13 +1,19 @@
 """Following: rotation under our hands, on a clock of the test's own."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
 
+from kpi_app.sources.files import Identity, identity_of
 from kpi_app.sources.follow import ROTATE_WAIT_S, Follower
 from kpi_app.sources.tail import Tail
+
+
+def nothing_missed(path: Path, watched: Container[Identity | None]) -> list[Path]:
+    """Nobody slept."""
+    return []
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def follower(path: Path) -> Iterator[Follower]:
     """It follows the log."""
-    follower = Follower([path], [Tail(path)])
+    follower = Follower([path], [Tail(path)], nothing_missed)
     yield follower
     follower.close()
 
@@ -73,7 +79,7 @@ def test_both_files_of_a_set_stay_one_tail_each(tmp_path: Path) -> None:
     log, one = tmp_path / "access.log", tmp_path / "access.log.1"
     log.write_bytes(b"new\n")
     one.write_bytes(b"old\n")
-    follower = Follower([one, log], [Tail(one), Tail(log)])
+    follower = Follower([one, log], [Tail(one), Tail(log)], nothing_missed)
     before = follower.poll(0)
     one.rename(tmp_path / "access.log.2")
     log.rename(one)
@@ -98,3 +104,20 @@ def test_path_that_cant_be_read_is_told_once(
     path.rmdir()
     path.write_bytes(b"two\n")
     assert len(follower.poll(3)) == 2
+
+
+def test_file_that_came_and_went_unseen_is_read_between(path: Path) -> None:
+    """Two rotations between two looks: the first new file is read after the old one, before the newest."""
+    one, two = path.with_suffix(".log.1"), path.with_suffix(".log.2")
+
+    def missed(_: Path, watched: Container[Identity | None]) -> list[Path]:
+        assert identity_of(two) in watched
+        return [two, one]
+
+    follower = Follower([path], [Tail(path)], missed)
+    follower.poll(0)
+    path.rename(two)
+    one.write_bytes(b"two\n")
+    path.write_bytes(b"three\n")
+    assert [tail.head(9) for tail in follower.poll(1)] == [b"one\n", b"two\n", b"three\n"]
+    follower.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kpi_app.errors import UserError
+from kpi_app.sources.files import identity_of
 from kpi_app.sources.positions import Positions
 from kpi_app.sources.tail import Tail
 
@@ -156,7 +157,40 @@ def test_unfinished_files_are_found_under_their_new_names(data: Path, path: Path
     path.with_name("error.log.1").write_bytes(LINES)
     with positions(data) as kept:
         assert kept.unfinished(path) == [renamed]
-        assert kept.unfinished(renamed) == []
+        assert kept.unfinished(path.with_name("error.log")) == []
+
+
+def test_files_after_the_newest_known_one_were_missed(data: Path, path: Path) -> None:
+    """access.log.4 was never read (before the first run), .3 was, and what came since is to be read: .2.gz and .1."""
+    shipped(data, path, MIDDLE)
+    path.rename(path.with_name("access.log.3"))
+    path.with_name("access.log.4").write_bytes(b"older\n")
+    path.with_name("access.log.2.gz").write_bytes(gzip.compress(b"newer\n"))
+    path.with_name("access.log.1").write_bytes(b"newest\n")
+    path.write_bytes(b"now\n")
+    with positions(data) as kept:
+        assert [other.name for other in kept.missed(path)] == ["access.log.3", "access.log.2.gz", "access.log.1"]
+        watched = {identity_of(path.with_name("access.log.1"))}
+        assert [other.name for other in kept.missed(path, watched)] == ["access.log.1"]
+
+
+def test_nothing_was_missed_before_the_first_run(data: Path, path: Path) -> None:
+    """Where no file of the set is known, following begins with the path alone."""
+    path.with_name("access.log.1").write_bytes(b"older\n")
+    with positions(data) as kept:
+        assert kept.missed(path) == []
+
+
+def test_copy_of_a_log_that_was_cut_is_known(data: Path, path: Path) -> None:
+    """copytruncate while nobody looked: the copy goes on where the log was, the log at its start."""
+    shipped(data, path, MIDDLE)
+    copy = path.with_name("access.log.1")
+    shutil.copy(path, copy)
+    path.write_bytes(b"new\n")  # keeps the inode
+    with positions(data) as kept:
+        assert kept.missed(path) == [copy]
+    assert resumed(data, copy) == (MIDDLE, "access.log")
+    assert resumed(data, path) == (0, "access.log")
 
 
 def test_second_process_is_told_to_wait(data: Path) -> None:

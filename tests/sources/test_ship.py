@@ -304,20 +304,26 @@ async def test_following_goes_through_a_rotation(
     assert sent[-1]["log"] == "no newline"
 
 
-async def test_following_goes_on_after_a_rotation_that_it_missed(
+async def test_following_goes_on_after_rotations_that_it_missed(
     kafka: Kafka, topic: MakeTopic, shipping: Ship, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rotated while nothing ran: the old file's tail is found next to the path, by its inode, and sent first."""
+    """Rotated twice while nothing ran: the old file's tail is sent first, then the file between, then the new one."""
     monkeypatch.setattr(subject, "_POLL_S", 0.01)
     name = await topic()
     await shipping(log, topic=name)
     append(log, b"while nobody read\n")
-    old = log.rename(log.with_name("access.log.1"))
-    log.write_bytes(b"new\n")
+    old = log.rename(log.with_name("access.log.2"))
+    between = log.with_name("access.log.1")
+    between.write_bytes(b"between\n")
     async with reader(kafka, name) as consumer, running(shipping(log, topic=name, follow=True)):
         records = await take(consumer, 2_002)
-    assert [orjson.loads(record.value)["log"] for record in records[2_000:]] == ["while nobody read", "new"]
-    assert lines_in(await arrived(kafka, name)) == sorted([*lines_of(old, name=log), *lines_of(log)])
+        log.write_bytes(b"new\n")  # there was none yet
+        records += await take(consumer, 1)
+    sent = [orjson.loads(record.value) for record in records]
+    assert [each["log"] for each in sent[2_000:]] == ["while nobody read", "between", "new"]
+    assert lines_in(await arrived(kafka, name)) == sorted(
+        [*lines_of(old, name=log), *lines_of(between, name=log), *lines_of(log)]
+    )
 
 
 async def test_following_compressed_files_only_ends(topic: MakeTopic, shipping: Ship, log: Path) -> None:
