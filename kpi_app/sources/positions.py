@@ -123,7 +123,7 @@ class Positions:
     def _matching(self, tail: Tail, entries: Sequence[Entry]) -> Entry | None:
         """The entry of the file, or of the one that it is a copy of, mostly a compressed one."""
         of = family(Path(tail.name))
-        alike = [entry for entry in entries if entry.is_of(tail)]
+        alike = [entry for entry in reversed(entries) if entry.is_of(tail)]  # the latest first
         for entry in alike:
             if entry.identity == tail.identity:
                 return entry

@@ -1,5 +1,6 @@
 """Positions: a file goes on where it stopped, whatever it is called by now; another file starts at its beginning."""
 
+import contextlib
 import gzip
 import logging
 import shutil
@@ -191,6 +192,16 @@ def test_copy_of_a_log_that_was_cut_is_known(data: Path, path: Path) -> None:
         assert kept.missed(path) == [copy]
     assert resumed(data, copy) == (MIDDLE, "access.log")
     assert resumed(data, path) == (0, "access.log")
+
+
+def test_log_that_was_cut_and_begins_alike_goes_on_in_its_new_content(data: Path, path: Path) -> None:
+    """Of two positions that fit, the one before the cut and the one after it, the latest holds."""
+    shipped(data, path, MIDDLE)
+    with positions(data) as kept, contextlib.closing(Tail(path)) as tail:
+        kept.resume(tail)
+        kept.restart(tail)
+        kept.advance(tail, 2_000)
+    assert resumed(data, path) == (2_000, "access.log")
 
 
 def test_second_process_is_told_to_wait(data: Path) -> None:
