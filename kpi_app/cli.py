@@ -28,7 +28,9 @@ cli = typer.Typer(
 out = console()
 err = console(stderr=True)
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Log files; .gz too.", show_default=False)]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE", help="Log files; .gz too.", show_default=False, readable=False)
+]
 
 
 def main() -> None:
@@ -62,7 +64,10 @@ def demo(
     log: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="A log of yours instead of the demo's traffic; repeatable.", show_default=False
+            metavar="FILE",
+            help="A log of yours instead of the demo's traffic; repeatable.",
+            show_default=False,
+            readable=False,
         ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End when every window is closed and in Postgres.")] = False,
@@ -107,7 +112,9 @@ def check(
 def up(
     env_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the settings to this file, too (mode 0600).", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Write the settings to this file, too (mode 0600).", show_default=False, readable=False
+        ),
     ] = None,
 ) -> None:
     """Run Kafka and Postgres here until Ctrl-C.

@@ -5,6 +5,7 @@ setting that names it, its value and what would be right. Secrets are never show
 """
 
 import re
+import zoneinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,6 +74,14 @@ def _log_format(value: str) -> str:
     return value
 
 
+def _timezone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("not a time zone such as Europe/Berlin") from error
+    return value
+
+
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 SecondsOrForever = Annotated[int | None, BeforeValidator(_seconds_or_forever)]
 
@@ -106,7 +115,7 @@ class Settings(BaseSettings):
         description="how long after its closing a window still takes late lines; forever or a duration",
     )
     future_limit: Seconds = Field(60, ge=0, description="a line further ahead of its Kafka record's time is rejected")
-    timezone: str = Field(
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="time zone of the views, such as Europe/Berlin; `kpi migrate` puts it in force"
     )
     data_dir: Path = Field(
