@@ -16,7 +16,7 @@ RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60)
 
 
 def line(clock: str, rest: str = '"GET / HTTP/1.1" 200 5') -> bytes:
-    return f"1.2.3.4 - - [23/May/2023:{clock} +0000] {rest}".encode()
+    return f"1.2.3.4 - - [23/May/2023:{clock} +0000] {rest}".encode(errors="surrogateescape")
 
 
 def checked(*batches: list[bytes]) -> Check:
@@ -62,6 +62,15 @@ def test_named_format_shows_what_it_would_reject() -> None:
     check = Check(ACCESS, "combined", RULES)
     check.add([line("14:21:08"), line("14:21:08", '"-" 404 - "-" "curl"')])
     assert (check.formats, check.rejected["format"].count) == ({"combined": 1}, 1)
+
+
+def test_sent_value_is_judged_and_the_line_of_the_file_is_shown() -> None:
+    """What the envelope mends (here an invalid byte) is not a fault, and examples are the file's own lines."""
+    check = Check(ACCESS, "auto", RULES)
+    sound = line("14:21:08", '"GET /\ufffd HTTP/1.1" 200 5').decode()
+    check.add([line("14:21:08", '"GET /\udcff HTTP/1.1" 200 5'), b"nonsense"], [sound.encode(), b'{"log":"nonsense"}'])
+    assert check.totals["requests"] == 1
+    assert check.rejected["format"].examples == [Example(2, "nonsense")]
 
 
 def test_nothing_read_yet() -> None:
