@@ -4,7 +4,6 @@ import asyncio
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from warnings import catch_warnings
 
@@ -12,14 +11,14 @@ from faust.exceptions import AlreadyConfiguredWarning
 from faust.types import TP, StreamT
 
 from kpi_app import web
-from kpi_app.errors import SinkBusy, SinkRefused, UserError
+from kpi_app.errors import SinkBusy, SinkRefused, StopWorker, UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.preflight import check_data_dir, check_port
 from kpi_app.settings import Settings, load
 from kpi_app.sinks.base import Sink
 from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream.bend import BatchSchema, BentApp, Seen
-from kpi_app.stream.bend.stop import stop_worker
+from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.loops import Loops, forever
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
@@ -123,8 +122,8 @@ class Worker:
         except (SinkBusy, SinkRefused) as error:
             raise UserError(str(error)) from error
 
-    async def take_over(self, partitions: set[int]) -> Mapping[int, int]:
-        """Load the state of these partitions; returns the offset at which each goes on."""
+    async def take_over(self, partitions: set[int]) -> Mapping[int, int] | None:
+        """Load the state of these partitions; returns the offset at which each goes on, None if it lost them."""
         return await self.owned.take_over(partitions)
 
     async def give_up(self, partitions: set[int]) -> None:
@@ -138,11 +137,13 @@ class Worker:
     async def finish(self) -> None:
         """Checkpoint, flush and merge what there is, and give up everything."""
         await self.owned.checkpoint_last(self.owned.partitions.values())
-        with suppress(TimeoutError, SinkBusy):  # the next owner flushes what is missing
+        try:
             async with asyncio.timeout(LAST_FLUSH_S):
                 await self.loops.flush_all()
                 while await self.sink.merge():
                     pass
+        except (TimeoutError, SinkBusy, SinkRefused, StopWorker) as error:
+            log.warning("the last flush is left to the next owner: %s", error or type(error).__name__)
         await self.owned.give_up(set(self.owned.partitions))
         await self.sink.close()
 

@@ -3,7 +3,8 @@
 Everything is decided line by line from the offsets before it, never from where a batch begins or ends:
 
     watermark   the greatest event time of the accepted lines before this one
-    late        window end + grace <= watermark; counted, in a part of its own
+    passed      the greatest watermark - grace there ever was: with a longer grace it stays, as what it sealed is gone
+    late        window end <= passed; counted, in a part of its own
     dropped     late, and window end + grace + correct_for <= watermark (only where correct_for is set)
     future      event time > the Kafka record's own time + future_limit; rejected, moves nothing
 """
@@ -34,6 +35,7 @@ class Folded:
 
     next_offset: int
     watermark_us: int | None
+    passed_us: int | None = None
     lines: int = 0
     counted: int = 0
     late_dropped: int = 0
@@ -42,20 +44,29 @@ class Folded:
     parts: dict[SegmentKey, dict[str, Value]] = field(default_factory=dict)
 
 
-def fold(parsed: pl.DataFrame, watermark_us: int | None, rules: TimeRules, measures: Sequence[Measure]) -> Folded:
+def fold(
+    parsed: pl.DataFrame,
+    watermark_us: int | None,
+    rules: TimeRules,
+    measures: Sequence[Measure],
+    passed_us: int | None = None,
+) -> Folded:
     """Fold the lines of consecutive offsets of one partition, at least one.
 
     `parsed`: `offset` (Int64, ascending), `record_ms` (Int64: the Kafka record's time, null if it has
     none), `event_us` (Int64, 0 to the year 9999, null where rejected), `reason` (String, null where fine)
     and what the measures need. Their expressions may use `late` (Boolean) and `second` (Int64: the whole
-    second within the window), too. `watermark_us` is that of the offsets before, None before any event.
+    second within the window), too. `watermark_us` and `passed_us` are those of the offsets before, None before any
+    event.
     """
-    lines = _place(parsed, watermark_us, rules)
+    lines = _place(parsed, watermark_us, passed_us, rules)
     counted = lines.filter("counts")
     rejects = lines.filter(pl.col("reason").is_not_null()).select("offset", "reason")
+    watermark_us = _later(watermark_us, lines["event_us"].max())
     return Folded(
         next_offset=int(parsed["offset"][-1]) + 1,
-        watermark_us=_later(watermark_us, lines["event_us"].max()),
+        watermark_us=watermark_us,
+        passed_us=_later(passed_us, None if watermark_us is None else watermark_us - rules.grace_s * US_PER_S),
         lines=len(lines),
         counted=len(counted),
         late_dropped=len(lines) - len(counted) - len(rejects),
@@ -68,7 +79,7 @@ def _later(left: int | None, right: object) -> int | None:
     return max((time for time in (left, right) if isinstance(time, int)), default=None)
 
 
-def _place(parsed: pl.DataFrame, watermark_us: int | None, rules: TimeRules) -> pl.DataFrame:
+def _place(parsed: pl.DataFrame, watermark_us: int | None, passed_us: int | None, rules: TimeRules) -> pl.DataFrame:
     """Give each line its window, its lateness, and whether it counts."""
     size_us = rules.window_s * US_PER_S
     event, window = pl.col("event_us"), pl.col("window_us")
@@ -81,7 +92,7 @@ def _place(parsed: pl.DataFrame, watermark_us: int | None, rules: TimeRules) -> 
         )
         .with_columns(watermark_us=_watermark(watermark_us), window_us=event - event % size_us)
         .with_columns(
-            late=_passed(closes),
+            late=_passed(closes) | (window + size_us <= pl.lit(passed_us, dtype=pl.Int64)).fill_null(False),
             second=(event - window) // US_PER_S,
             counts=event.is_not_null() & ~_is_dropped(closes, rules.correct_for_s),
         )

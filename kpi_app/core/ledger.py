@@ -25,6 +25,8 @@ class Ledger:
     lost_offsets: int = 0
     #: Greatest event time of the accepted lines, microseconds since the epoch; None before the first.
     watermark_us: int | None = None
+    #: Windows that end at or before it are late for ever, microseconds; None before the first event.
+    passed_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Meta:
     ledger: Ledger = Ledger()
     #: Greatest offset that the sink holds; segments up to it may be dropped once sealed.
     flushed: int = -1
+    #: Made at random with the partition's first checkpoint: tells this changelog from another of the same name.
+    birth: str = ""
 
     @property
     def offset(self) -> int:
@@ -50,4 +54,4 @@ class Meta:
         if data[0] != FORMAT:
             raise ValueError(f"ledger format {data[0]} is newer than this version of kpi_app reads ({FORMAT})")
         body = orjson.loads(data[1:])
-        return cls(Ledger(**body["ledger"]), body["flushed"])
+        return cls(Ledger(**body["ledger"]), body["flushed"], body["birth"])

@@ -48,7 +48,10 @@ class Checkpoint:
 
 
 class PartitionState:
-    """Books and segments of one partition. `load(key)` reads a segment's bytes from the table."""
+    """Books and segments of one partition. `load(key)` reads a segment's bytes from the table.
+
+    Without `meta` it is a new partition, whose checkpoints carry `birth`.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class PartitionState:
         load: Callable[[SegmentKey], bytes],
         meta: Meta | None = None,
         live: dict[SegmentKey, Live] | None = None,
+        birth: str = "",
     ) -> None:
         self._rules = rules
         self._measures = measures
@@ -65,6 +69,7 @@ class PartitionState:
         self.committed = meta
         #: The books as of the last line folded.
         self.ledger = meta.ledger if meta else Ledger()
+        self._birth = meta.birth if meta else birth
         #: Greatest offset that the sink is known to hold.
         self.flushed = meta.flushed if meta else -1
         self.live: dict[SegmentKey, Live] = live or {}
@@ -92,6 +97,7 @@ class PartitionState:
             rejected=old.rejected + len(folded.rejected),
             late_dropped=old.late_dropped + folded.late_dropped,
             watermark_us=folded.watermark_us,
+            passed_us=folded.passed_us,
         )
         for key, values in folded.parts.items():
             segments.absorb(self._opened(key), values, self._measures)
@@ -103,7 +109,7 @@ class PartitionState:
 
     def checkpoint(self) -> Checkpoint | None:
         """What a checkpoint here would write; None when the last one says it all already."""
-        meta = Meta(self.ledger, self.flushed)
+        meta = Meta(self.ledger, self.flushed, self._birth)
         drops = tuple(key for key, live in self.live.items() if self._droppable(key, live))
         if self.committed is not None and self.committed.ledger == self.ledger and not drops:
             return None
@@ -148,5 +154,5 @@ class PartitionState:
         """No line can reach this segment any more: its window is late, or its block of offsets is past."""
         if key.part > 0:
             return key.part - 1 < self.ledger.next_offset // LATE_BLOCK
-        closes_s = key.window_start_s + self._rules.window_s + self._rules.grace_s
-        return self.ledger.watermark_us is not None and closes_s * US_PER_S <= self.ledger.watermark_us
+        ends_us = (key.window_start_s + self._rules.window_s) * US_PER_S
+        return self.ledger.passed_us is not None and ends_us <= self.ledger.passed_us

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import orjson
 
-#: Bytes of the line that a dead letter keeps; the whole of it is in the raw topic, at the offset given.
-KEPT_BYTES = 16_384
+#: Bytes of the value that a dead letter keeps; the whole of it is in the raw topic, at the offset given. A whole
+#: batch may be rejected and has to fit in one transaction.
+KEPT_BYTES = 4_096
 
 
 class DeadLetter(NamedTuple):
@@ -20,11 +21,20 @@ class DeadLetter(NamedTuple):
     #: The Kafka record's own time, milliseconds; None where it has none.
     timestamp_ms: int | None
     reason: str
-    value: bytes | None
+    #: The first bytes of the record's value.
+    kept: bytes | None
+    truncated: bool
+
+    @classmethod
+    def of(
+        cls, topic: str, partition: int, offset: int, timestamp_ms: int | None, reason: str, value: bytes | None
+    ) -> "DeadLetter":
+        """A rejected record; no more of it is held on to than its letter says."""
+        kept = None if value is None else bytes(value[:KEPT_BYTES])
+        return cls(topic, partition, offset, timestamp_ms, reason, kept, value is not None and len(value) > KEPT_BYTES)
 
     def encode(self) -> bytes:
         """JSON: reason, topic, partition, offset, timestamp, and the value as text (U+FFFD where it is not UTF-8)."""
-        kept = (self.value or b"")[:KEPT_BYTES]
         return orjson.dumps(
             {
                 "reason": self.reason,
@@ -32,7 +42,7 @@ class DeadLetter(NamedTuple):
                 "partition": self.partition,
                 "offset": self.offset,
                 "timestamp": self.timestamp_ms,
-                "value": None if self.value is None else kept.decode("utf-8", "replace"),
-                "truncated": self.value is not None and len(self.value) > KEPT_BYTES,
+                "value": None if self.kept is None else self.kept.decode("utf-8", "replace"),
+                "truncated": self.truncated,
             }
         )

@@ -23,7 +23,12 @@ class Folding:
 
 
 def fold_records(
-    records: Sequence[Record], next_offset: int, watermark_us: int | None, by: Folding, where: TP
+    records: Sequence[Record],
+    next_offset: int,
+    watermark_us: int | None,
+    by: Folding,
+    where: TP,
+    passed_us: int | None = None,
 ) -> tuple[Folded, list[DeadLetter]] | None:
     """Fold the records of a partition at or above `next_offset`; None when there are none."""
     first = next((i for i, record in enumerate(records) if record.offset >= next_offset), len(records))
@@ -34,7 +39,7 @@ def fold_records(
         offset=pl.Series([record.offset for record in fresh], dtype=pl.Int64),
         record_ms=_times(fresh),
     )
-    folded = fold(parsed, watermark_us, by.rules, by.feed.measures)
+    folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us)
     return folded, _dead_letters(fresh, where, folded)
 
 
@@ -49,7 +54,7 @@ def _dead_letters(fresh: Sequence[Record], where: TP, folded: Folded) -> list[De
         return []
     by_offset = {record.offset: record for record in fresh}
     return [
-        DeadLetter(where.topic, where.partition, offset, record.timestamp, reason, record.value)
+        DeadLetter.of(where.topic, where.partition, offset, record.timestamp, reason, record.value)
         for offset, reason in folded.rejected
         for record in [by_offset[offset]]
     ]

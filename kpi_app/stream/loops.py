@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
-from kpi_app.errors import SinkBusy
+from kpi_app.errors import SinkBusy, StopWorker
 from kpi_app.sinks.base import Sink
 from kpi_app.stream.bend import Seen
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
 from kpi_app.stream.partition import Partition, Watched
+from kpi_app.stream.takeover import made_anew
 
 #: First and longest wait after the sink was busy.
 BACKOFF_S = (0.5, 5.0)
@@ -26,8 +27,8 @@ WATCH_VALID_S = 3 * WATCH_EVERY_S
 #: How often the sink is told again that a partition is idle; it forgets after `LEASE_S` (see sinks).
 RENEW_EVERY_S = 5.0
 
-#: Flushes under way at once.
-FLUSHES = 4
+#: Flushes under way at once; the sink has a connection more, for the merge.
+FLUSHES = 3
 
 
 async def forever(name: str, step: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
@@ -77,6 +78,7 @@ class Loops:
         """Ask the broker where our partitions end; a failure makes every one of them not idle."""
         await asyncio.sleep(WATCH_EVERY_S)
         partitions = dict(self._owned.partitions)
+        counted = {number: partition.state.committed_offset for number, partition in partitions.items()}
         try:
             async with asyncio.timeout(WATCH_VALID_S):
                 seen = await self._look(set(partitions)) if partitions else {}
@@ -84,6 +86,8 @@ class Loops:
             log.warning("cannot see the ends of the partitions: %s: %s", type(error).__name__, error)
             return
         for number, where in seen.items():
+            if where.end < counted[number]:
+                raise StopWorker(made_anew(self._owned.names.raw, number, where.end, counted[number]))
             partitions[number].watched = Watched(monotonic(), where)
 
     async def flush(self) -> None:
@@ -100,9 +104,9 @@ class Loops:
         now_s = monotonic()
         due = [p for p in self._owned.partitions.values() if self._due(p, now_s)]
         done = await asyncio.gather(*(self._flush(p, now_s) for p in due), return_exceptions=True)
-        for failure in done:
-            if isinstance(failure, BaseException):
-                raise failure
+        failures = [failure for failure in done if isinstance(failure, BaseException)]
+        for failure in sorted(failures, key=lambda failure: isinstance(failure, SinkBusy)):
+            raise failure  # the worst: what ends the worker before what passes
         if due:
             self._flushed.set()
 
@@ -140,6 +144,8 @@ class Loops:
     async def _flush(self, partition: Partition, now_s: float) -> None:
         idle = self.idle(partition, now_s)
         async with self._slots:
+            if not partition.owned:
+                return  # given up while it waited for its turn: its table is closed, its next owner flushes
             with self._metrics.flush_s.time():
                 flushed = await self._sink.flush(partition.flush(idle))
         partition.state.flushed = max(partition.state.flushed, flushed)

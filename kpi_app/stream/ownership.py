@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from kpi_app.core.fold import Folded, TimeRules
+from kpi_app.errors import StopWorker
 from kpi_app.feeds.base import Feed
 from kpi_app.settings import Settings
 from kpi_app.stream.bend import Batch
@@ -20,7 +21,7 @@ from kpi_app.stream.kafka import TRANSACTION_TIMEOUT_MS, changelog_reader, trans
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.partition import Partition
 from kpi_app.stream.table import TablePartition
-from kpi_app.stream.takeover import catch_up, check_source, load_state
+from kpi_app.stream.takeover import catch_up, check_source, load_state, made_anew
 from kpi_app.stream.topics import Names, ensure_topics
 
 #: A checkpoint that takes longer fails: by then Kafka has given its transaction up. aiokafka would wait for a broker
@@ -74,6 +75,8 @@ class Ownership:
         self._source = source
         self._metrics = metrics
         self._committed: dict[int, int] = {}
+        #: How often partitions were given up.
+        self._given_up = 0
         # a take-over that the next rebalance cancels must let go of its tables before the next one opens them
         self._taking_over = asyncio.Lock()
         self._folding = Folding(feed, settings.log_format, rules(settings))
@@ -86,23 +89,37 @@ class Ownership:
         """The next offset by partition as of the last checkpoint of each that was ever owned."""
         return self._committed
 
-    async def take_over(self, numbers: set[int]) -> Mapping[int, int]:
-        """Load the state of these partitions; returns the offset at which each goes on."""
-        await self.give_up(set(self.partitions))
-        self.assigned = frozenset(numbers)
+    async def take_over(self, numbers: set[int]) -> Mapping[int, int] | None:
+        """Load the state of these partitions; returns the offset at which each goes on.
+
+        None when they were taken away meanwhile.
+        """
+        async with self._taking_over:
+            return await self._take_over(numbers)
+
+    async def _take_over(self, numbers: set[int]) -> Mapping[int, int] | None:
+        # shielded: a checkpoint must not be cut off by the next rebalance
+        await asyncio.shield(self.give_up(set(self.partitions)))
+        self.assigned, given_up = frozenset(numbers), self._given_up
         if numbers and max(numbers) >= self.partition_count:
             await self.count_partitions()  # partitions were added: the changelog needs them too
         producers = await self._fence(numbers)
-        tables = {number: TablePartition(self._store(), number) for number in numbers}
+        tables: dict[int, TablePartition] = {}
         try:
+            tables.update((number, TablePartition(self._store(), number)) for number in numbers)
             loaded = await self._load(tables, producers)
-        except BaseException:
+            if self._given_up != given_up:
+                raise _TakenAway
+        except BaseException as error:
             for table in tables.values():
                 table.close()
-            await asyncio.gather(*(producer.stop() for producer in producers.values()))
+            await asyncio.shield(asyncio.gather(*(producer.stop() for producer in producers.values())))
+            if isinstance(error, _TakenAway):
+                return None
             raise
         self.partitions = loaded
         offsets = {number: partition.state.ledger.next_offset for number, partition in loaded.items()}
+        self._committed.update((number, offset) for number, offset in offsets.items() if offset)
         log.info("took over %d partitions at offsets %s", len(offsets), offsets)
         return offsets
 
@@ -140,6 +157,8 @@ class Ownership:
             return
         ledger = partition.state.ledger
         first = batch.records[0].offset
+        if batch.start is not None and first < batch.start:
+            raise StopWorker(made_anew(self.names.raw, number, first, batch.start))
         if (first if batch.start is None else batch.start) > ledger.next_offset:
             await self._source().seek_to({TP(self.names.raw, number): ledger.next_offset})
             return
@@ -153,6 +172,7 @@ class Ownership:
             ledger.watermark_us,
             self._folding,
             TP(self.names.raw, number),
+            ledger.passed_us,
         )
         if result is None or not partition.owned:
             return  # seen already; or given up meanwhile: whoever has it now reads these lines again
@@ -212,11 +232,16 @@ class Ownership:
     async def give_up(self, numbers: set[int]) -> None:
         """Checkpoint and let go of these partitions."""
         self.assigned = None
+        self._given_up += 1
         given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]
         await self.checkpoint_last(given)
         for partition in given:
             self.partitions.pop(partition.number, None)
         await asyncio.gather(*(partition.close() for partition in given))
+
+
+class _TakenAway(Exception):
+    """The partitions were given up while they were taken over."""
 
 
 def rules(settings: Settings) -> TimeRules:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from kpi_app.core.fold import Folded
 from kpi_app.core.ledger import Meta
 from kpi_app.core.state import Checkpoint, PartitionState
+from kpi_app.errors import StopWorker
 from kpi_app.sinks.base import Flush, StoredSegment
 from kpi_app.stream.bend import Seen
 from kpi_app.stream.deadletters import DeadLetter
@@ -49,12 +50,13 @@ class Partition:
         self.seen_s = monotonic()
         self.watched: Watched | None = None
         #: What the sink was last told of idleness, and when (monotonic seconds).
-        self.told_idle = False
+        self.told_idle = True  # for all we know the previous owner said so: the first flush says that it is not
         self.told_s = 0.0
         self._names = names
         self._producer = producer
         self._dead_letters: list[DeadLetter] = []
         self._lock = asyncio.Lock()
+        self._cut_off = False
 
     @property
     def pending(self) -> int:
@@ -72,19 +74,26 @@ class Partition:
         async with self._lock:
             if not self.owned:
                 return False
+            if self._cut_off:
+                raise StopWorker(f"a checkpoint of partition {self.number} was cut off: what it held is not known")
             checkpoint = self.state.checkpoint()
             if checkpoint is None:
                 return False
-            dead_letters, self._dead_letters = self._dead_letters, []
-            await self._begin()
-            await self._send_segments(checkpoint)
-            await self._send_drops(checkpoint)
-            position = await self._send_books(checkpoint)
-            await self._send_dead_letters(dead_letters)
-            await self._commit()
-            self._write_table(checkpoint, position)
+            self._cut_off = True  # until it is through: a later one would leave out what this one took
+            await self._write(checkpoint)
             self.state.commit(checkpoint)
+            self._cut_off = False
             return True
+
+    async def _write(self, checkpoint: Checkpoint) -> None:
+        dead_letters, self._dead_letters = self._dead_letters, []
+        await self._begin()
+        await self._send_segments(checkpoint)
+        await self._send_drops(checkpoint)
+        position = await self._send_books(checkpoint)
+        await self._send_dead_letters(dead_letters)
+        await self._commit()
+        self._write_table(checkpoint, position)
 
     async def _begin(self) -> None:
         await self._producer.begin_transaction()
@@ -120,8 +129,7 @@ class Partition:
         meta = self.state.committed or Meta()
         # Read in one go, before anything is awaited: the table is now exactly what the last checkpoint wrote.
         segments = [
-            StoredSegment(key, *self.state.live[key], self.table.load(key))
-            for key in self.state.since(meta.flushed)
+            StoredSegment(key, *self.state.live[key], self.table.load(key)) for key in self.state.since(meta.flushed)
         ]
 
         def since(offset: int) -> Iterator[StoredSegment]:
@@ -130,8 +138,9 @@ class Partition:
         return Flush(self._names.raw, self.number, meta.ledger, meta.flushed, idle, since)
 
     async def close(self) -> None:
-        """Let go, without a checkpoint. May be called twice."""
-        if self.owned:
-            self.owned = False
-            self.table.close()
-            await self._producer.stop()
+        """Let go, without a checkpoint, once one that is under way is done. May be called twice."""
+        async with self._lock:
+            if self.owned:
+                self.owned = False
+                self.table.close()
+                await self._producer.stop()

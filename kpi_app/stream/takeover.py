@@ -9,6 +9,8 @@ Only then is the source positioned, at the books' next offset, never at the grou
 
 import asyncio
 from collections.abc import Sequence
+from time import monotonic
+from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -20,18 +22,45 @@ from kpi_app.errors import StopWorker
 from kpi_app.stream.bend.stop import log
 from kpi_app.stream.table import TablePartition
 
+#: How long a changelog may give nothing before the take-over is given up.
+PATIENCE_S = 60.0
+
 
 async def catch_up(reader: AIOKafkaConsumer, changelog: str, tables: dict[int, TablePartition]) -> None:
-    """Bring each partition's table to the end of its changelog as it is now. `reader` is started."""
+    """Bring each partition's table to the end of its changelog as it is now. `reader` is started.
+
+    A table of another changelog of the same name (one from before a `kpi reset`, on another host) is read anew.
+    Raises `StopWorker` when the changelog can't be read on for a minute.
+    """
+    births = {number: _birth(table) for number, table in tables.items()}
+    await _read_to_end(reader, changelog, tables)
+    strangers = {n: table for n, table in tables.items() if births[n] and births[n] != _birth(table)}
+    for number, table in strangers.items():
+        log.warning("%s was made anew: the local table of partition %d is discarded", changelog, number)
+        table.clear()
+    if strangers:
+        await _read_to_end(reader, changelog, strangers)
+
+
+def _birth(table: TablePartition) -> str | None:
+    meta = table.meta()
+    return meta.birth if meta else None
+
+
+async def _read_to_end(reader: AIOKafkaConsumer, changelog: str, tables: dict[int, TablePartition]) -> None:
     tps = {TopicPartition(changelog, number): table for number, table in tables.items()}
     reader.assign(list(tps))
     first = await reader.beginning_offsets(list(tps))
     ends = await reader.end_offsets(list(tps))
     for tp, table in tps.items():
         reader.seek(tp, _resume_at(tp, table, first[tp], ends[tp]))
-    behind = set(tps)
+    behind, moved_s = set(tps), monotonic()
     while behind:
         fetched = await reader.getmany(*behind, timeout_ms=200)
+        if fetched:
+            moved_s = monotonic()
+        elif monotonic() - moved_s > PATIENCE_S:
+            raise StopWorker(f"{changelog} could not be read on for {PATIENCE_S:.0f} s: is the broker well?")
         for tp, records in fetched.items():
             tps[tp].write([(record.key, record.value) for record in records], records[-1].offset + 1)
         # positions, not records: a changelog ends with a transaction's marker, which is never delivered
@@ -59,7 +88,7 @@ def load_state(number: int, table: TablePartition, rules: TimeRules, measures: S
                 f"partition {number}: segment {key} of offset {segment.offset} is ahead of its books "
                 f"({meta.offset if meta else 'none'}): the changelog was written by something else"
             )
-    return PartitionState(rules, measures, table.load, meta, live)
+    return PartitionState(rules, measures, table.load, meta, live, birth=uuid4().hex)
 
 
 async def check_source(reader: AIOKafkaConsumer, topic: str, states: dict[int, PartitionState]) -> None:
@@ -68,8 +97,12 @@ async def check_source(reader: AIOKafkaConsumer, topic: str, states: dict[int, P
     ends = await asyncio.wait_for(reader.end_offsets(list(tps)), 30)
     for tp, state in tps.items():
         if ends[tp] < state.ledger.next_offset:
-            raise StopWorker(
-                f"topic {topic}, partition {tp.partition}: it ends at offset {ends[tp]}, but offsets below "
-                f"{state.ledger.next_offset} are counted already. It was made anew; "
-                "`kpi reset` forgets what was counted and starts over"
-            )
+            raise StopWorker(made_anew(topic, tp.partition, ends[tp], state.ledger.next_offset))
+
+
+def made_anew(topic: str, partition: int, end: int, counted: int) -> str:
+    """What is said when a raw topic holds less than was counted of it."""
+    return (
+        f"topic {topic}, partition {partition}: it goes on at offset {end}, but offsets below {counted} are counted "
+        "already. It was made anew; `kpi reset` forgets what was counted and starts over"
+    )

@@ -115,8 +115,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         self._starts = {tp: start for tp, start in self._starts.items() if tp in consumer.assignment()}
         for tp, offset in offsets.items():
             partition = TopicPartition(tp.topic, tp.partition)
-            consumer.seek(partition, offset)
-            self._starts[partition] = offset
+            if partition in consumer.assignment():  # or it was just taken away
+                consumer.seek(partition, offset)
+                self._starts[partition] = offset
 
     async def seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
         """Where these partitions stand, by partition number; those without a position are left out."""

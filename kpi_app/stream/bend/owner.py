@@ -16,8 +16,10 @@ class Owner(Protocol):
         """Called once, before the worker joins its group. Raises `UserError` to stop the start."""
         ...
 
-    async def take_over(self, partitions: set[int]) -> Mapping[int, int]:
+    async def take_over(self, partitions: set[int]) -> Mapping[int, int] | None:
         """Load the state of these source partitions; returns the offset at which each goes on.
+
+        None when they were given up meanwhile: the next rebalance is on its way.
 
         Whatever it raises ends the worker.
         """

@@ -37,7 +37,7 @@ class TakeOver(Recovery):
         source = {tp for tp in consumer.assignment() if tp.topic == app.owner.source_topic}
         offsets: dict[TP, int] = {}
         await self._wait(self._load(source, offsets))
-        if app.consumer_generation_id != generation:
+        if app.consumer_generation_id != generation or len(offsets) < len(source):
             return  # the next rebalance has signalled already
         await app.on_rebalance_complete.send()
         self._set_recovery_ended()
@@ -61,7 +61,8 @@ class TakeOver(Recovery):
             raise
         except BaseException as error:
             stop_worker(f"cannot take over partitions {sorted(tp.partition for tp in source)}", error)
-        offsets.update({tp: loaded[tp.partition] for tp in source})
+        if loaded is not None:
+            offsets.update({tp: loaded[tp.partition] for tp in source})
 
 
 class Tables(TableManager):

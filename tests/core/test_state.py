@@ -1,0 +1,91 @@
+"""The state of a partition between checkpoints: what seals, drops and comes back."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core.segment import SegmentKey, decode
+from kpi_app.core.state import PartitionState
+from kpi_app.feeds.access import ACCESS
+
+RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60)
+MEASURES = ACCESS.measures
+
+
+def lines(first: int, *times_s: int) -> pl.DataFrame:
+    """Parsed lines at these event times, from this offset on."""
+    return pl.DataFrame(
+        {
+            "offset": range(first, first + len(times_s)),
+            "record_ms": [None] * len(times_s),
+            "event_us": [second * 1_000_000 for second in times_s],
+            "reason": [None] * len(times_s),
+            "status": [200] * len(times_s),
+            "bytes": [1] * len(times_s),
+        },
+        schema_overrides={"record_ms": pl.Int64, "reason": pl.String, "offset": pl.Int64},
+    )
+
+
+class Disk:
+    """A table and a sink in memory."""
+
+    def __init__(self) -> None:
+        self.table: dict[SegmentKey, bytes] = {}
+        self.sink: dict[SegmentKey, bytes] = {}
+
+    def read(self, state: PartitionState, rules: TimeRules, *times_s: int) -> None:
+        """Fold lines, checkpoint, flush, and checkpoint again, so that what is sealed is dropped."""
+        before = state.ledger
+        state.apply(fold(lines(before.next_offset, *times_s), before.watermark_us, rules, MEASURES, before.passed_us))
+        for _ in range(2):
+            if taken := state.checkpoint():
+                self.table.update(taken.puts)
+                self.sink.update(taken.puts)
+                state.commit(taken)
+                for key in taken.drops:
+                    del self.table[key]
+            state.flushed = state.ledger.next_offset - 1
+
+    @property
+    def requests(self) -> int:
+        """What the sink holds of all windows."""
+        return sum(decode(data, MEASURES).requests for data in self.sink.values())
+
+
+def test_a_longer_grace_does_not_open_what_was_dropped() -> None:
+    """A window sealed and dropped under a short grace stays late under a longer one: nothing is overwritten."""
+    #  [0----60)      grace 60: sealed at 120, dropped; then grace 3600, and a line at 30 again
+    disk = Disk()
+    state = PartitionState(RULES, MEASURES, disk.table.__getitem__)
+    disk.read(state, RULES, 10, 20, 200)
+    assert SegmentKey(0, 0) not in disk.table
+    longer = replace(RULES, grace_s=3_600)
+    restarted = PartitionState(longer, MEASURES, disk.table.__getitem__, state.committed, dict(state.live))
+    disk.read(restarted, longer, 30, 210)
+    assert restarted.ledger.counted == disk.requests == 5
+    assert decode(disk.sink[SegmentKey(0, 1)], MEASURES).requests == 1
+
+
+def test_a_shorter_grace_seals_earlier_and_loses_nothing() -> None:
+    """Under a shorter grace what was open becomes late; its lines go to a part of their own."""
+    disk = Disk()
+    longer = replace(RULES, grace_s=3_600)
+    state = PartitionState(longer, MEASURES, disk.table.__getitem__)
+    disk.read(state, longer, 10, 200)
+    restarted = PartitionState(RULES, MEASURES, disk.table.__getitem__, state.committed, dict(state.live))
+    disk.read(restarted, RULES, 20, 210, 30)
+    assert restarted.ledger.counted == disk.requests == 5
+
+
+def test_checkpoints_carry_the_birth_of_their_partition() -> None:
+    """The first checkpoint names the partition's birth, later ones and restarts keep it."""
+    disk = Disk()
+    state = PartitionState(RULES, MEASURES, disk.table.__getitem__, birth="first")
+    disk.read(state, RULES, 10)
+    assert state.committed is not None
+    restarted = PartitionState(RULES, MEASURES, disk.table.__getitem__, state.committed, birth="second")
+    disk.read(restarted, RULES, 11)
+    assert restarted.committed is not None
+    assert (state.committed.birth, restarted.committed.birth) == ("first", "first")
