@@ -130,7 +130,7 @@ def up(
     in_force = load()
     check_data_dir(in_force.data_dir)
     if env_file:
-        write_env_file(env_file, {})  # a wrong path shows before anything is started
+        _check_writable(env_file)  # a wrong path shows before anything is started
     with ending.ending_once(), local_services(in_force.data_dir, console=err) as services:
         for name, value in services.env.items():
             out.print(f"export {name}='{value}'", soft_wrap=True)
@@ -139,6 +139,16 @@ def up(
             err.print(f"In other terminals: . {safe(str(env_file))}", soft_wrap=True)
         err.print("Ctrl-C ends both.")
         services.wait()
+
+
+def _check_writable(path: Path) -> None:
+    """Raise `UserError` when the file can't be written; leave none behind that an early reader would take for it."""
+    from kpi_app.local.up import write_env_file
+
+    existed = path.exists()
+    write_env_file(path, {})
+    if not existed:
+        path.unlink()
 
 
 @cli.command()

@@ -39,6 +39,7 @@ class Worker:
     def __init__(self, settings: Settings, sink: Sink) -> None:
         self.settings = settings
         self.sink = sink
+        self._finished = asyncio.Event()
         self.metrics = Metrics()
         self.owned = Ownership(settings, ACCESS, lambda: self.table.data, lambda: self.app.consumer, self.metrics)
         self.loops = Loops(self.owned, sink, self._look, settings.emit_every, settings.idle_after, self.metrics)
@@ -86,7 +87,7 @@ class Worker:
 
     def _loop(self, name: str, step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def loop() -> None:
-            await forever(name, step, self.metrics)
+            await forever(name, step, self.metrics, self._finished)
 
         return loop
 
@@ -143,7 +144,8 @@ class Worker:
                 while await self.sink.merge():
                     pass
         except (TimeoutError, SinkBusy, SinkRefused, StopWorker) as error:
-            log.warning("the last flush is left to the next owner: %s", error or type(error).__name__)
+            log.warning("the last flush is left to the next owner: %s", str(error) or type(error).__name__)
+        self._finished.set()
         await self.owned.give_up(set(self.owned.partitions))
         await self.sink.close()
 

@@ -68,7 +68,8 @@ def _report(name: str, found: Check) -> Iterator[str]:
     dropped = found.lines - counted - rejected
     share = f" ({_percent(found.rejected_share)})" if rejected else ""
     late = f" + {dropped:,} too late for KPI_CORRECT_FOR" if dropped else ""
-    yield f"{name}: {found.lines:,} line{'' if found.lines == 1 else 's'} = {counted:,} counted + {rejected:,} rejected{share}{late}"
+    lines = f"{found.lines:,} line{'' if found.lines == 1 else 's'}"
+    yield f"{name}: {lines} = {counted:,} counted + {rejected:,} rejected{share}{late}"
     if found.time_range is not None:
         first, last = found.time_range
         formats = ", ".join(f"{name} {count:,}" for name, count in found.formats.most_common())

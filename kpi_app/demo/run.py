@@ -27,7 +27,7 @@ from kpi_app.local.lock import is_abandoned, locked
 from kpi_app.local.postgres import psql
 from kpi_app.local.up import LocalServices, local_services, write_env_file
 from kpi_app.preflight import check_data_dir
-from kpi_app.settings import Settings, environment, load
+from kpi_app.settings import Settings, environment, load, shown
 from kpi_app.sinks.connect import Database
 from kpi_app.sinks.migrate import migrate
 from kpi_app.sinks.read import is_settled, ledger
@@ -80,12 +80,24 @@ def run(plan: Plan, out: Console, err: Console) -> None:
             | plan.settings.model_dump(exclude_unset=True)
             | {name.removeprefix("KPI_").lower(): value for name, value in services.env.items()}
             | {"data_dir": directory}
+            | _apart(plan.settings, err)
         )
         try:
             _run(plan, settings, services, out, err)
         except SystemExit:
             err.print("ending all of it")
             raise
+
+
+def _apart(given: Settings, err: Console) -> dict[str, str]:
+    """Keep made-up lines out of what is real: on a Kafka or Postgres of the user's, the topic is the demo's own.
+
+    A database that holds rows of the real topic refuses it: a worker says so, and nothing is written there.
+    """
+    named = [name for name in ("brokers", "database_url") if name in given.model_fields_set]
+    for name in named:
+        err.print(f"using KPI_{name.upper()}={shown(given, name)}, not one of the demo's own", soft_wrap=True)
+    return {"topic": f"{given.topic}-demo"} if named else {}
 
 
 def _run(plan: Plan, settings: Settings, services: LocalServices, out: Console, err: Console) -> None:

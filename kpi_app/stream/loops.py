@@ -31,14 +31,19 @@ RENEW_EVERY_S = 5.0
 FLUSHES = 3
 
 
-async def forever(name: str, step: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
-    """Run a step again and again; back off while the sink is busy, end the worker on anything else."""
+async def forever(name: str, step: Callable[[], Awaitable[None]], metrics: Metrics, finished: asyncio.Event) -> None:
+    """Run a step again and again; back off while the sink is busy, end the worker on anything else.
+
+    Once the worker has `finished`, its sink is closed: then nothing is left to try again.
+    """
     wait_s, longest_s = BACKOFF_S
-    while True:
+    while not finished.is_set():
         try:
             await step()
             wait_s = BACKOFF_S[0]
         except SinkBusy as busy:
+            if finished.is_set():
+                return
             metrics.sink_busy.labels(name).inc()
             log.warning("%s: %s; trying again in %.1f s", name, busy, wait_s)
             await asyncio.sleep(wait_s)
@@ -83,7 +88,7 @@ class Loops:
             async with asyncio.timeout(WATCH_VALID_S):
                 seen = await self._look(set(partitions)) if partitions else {}
         except Exception as error:
-            log.warning("cannot see the ends of the partitions: %s: %s", type(error).__name__, error)
+            log.warning("cannot see the ends of the partitions: %s", str(error) or type(error).__name__)
             return
         for number, where in seen.items():
             if where.end < counted[number]:
