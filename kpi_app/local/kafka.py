@@ -113,7 +113,8 @@ class EmbeddedKafka(LocalServer):
         shutil.rmtree(incoming, ignore_errors=True)
         self._write_properties(incoming)
         cluster_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id)
+        # in one word: an id may begin with a dash, which alone would be read as an option
+        tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}")
         run = Kept(self._java(*tool, "-c", str(self._properties)))
         try:
             in_time = run.exited_within(_FORMAT_LIMIT_S)

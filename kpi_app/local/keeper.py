@@ -6,6 +6,7 @@ JSON with the order, later a `K` for SIGKILL; its end, which also comes when the
 server to stop, with ever harder signals. Standard output says the server's pid, standard error is its log.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -134,7 +135,8 @@ def main() -> int:
     except OSError as error:
         os.write(1, f"{error}\n".encode())
         return 127
-    os.write(1, f"{child.pid}\n".encode())
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone already: the leash says so, too
+        os.write(1, f"{child.pid}\n".encode())
     os.close(1)
     _keep(child, wake, order["parent"], iter(order["stages"]))
     _await_orphans(wake)

@@ -61,7 +61,11 @@ class Kept:
                 start_new_session=True,
                 pass_fds=order.held,
             )
-        self.pid = self._send(order)
+        try:
+            self.pid = self._send(order)
+        except BaseException:  # Ctrl-C, too: whoever constructs us has nothing yet to stop it by
+            self.stop()
+            raise
 
     def _send(self, order: Order) -> int:
         assert self._keeper.stdin is not None  # noqa: S101  both are pipes
@@ -71,7 +75,6 @@ class Kept:
         with self._keeper.stdout as answers:
             answer = answers.readline().decode().strip()
         if not answer.isdecimal():
-            self.stop()
             raise LocalError(f"could not run {order.argv[0]}: {answer or 'its keeper died'}")
         return int(answer)
 

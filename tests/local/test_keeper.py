@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kpi_app.local.errors import LocalError
-from kpi_app.local.kept import Kept, Order, Stage, base_environment
+from kpi_app.local.kept import KEEPER, Kept, Order, Stage, _as_json, base_environment
 from tests.local.processes import await_gone, exists
 
 TERM = (Stage(signal.SIGTERM, 60.0),)
@@ -120,6 +120,23 @@ def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
     child = int(await_log(tmp_path, "\n").split()[1])
     kept.kill()
     assert not exists(child)
+
+
+def test_a_parent_that_is_gone_before_it_knew_the_pid_takes_its_server_along(tmp_path: Path) -> None:
+    """A signal may end it while it waits for the answer."""
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", str(KEEPER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        ) as keeper,
+    ):
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        keeper.stdout.close()
+        keeper.stdin.write(_as_json(order(tmp_path, "exec sleep 1000")))
+        keeper.stdin.close()
+        assert keeper.wait(60) == 128 + signal.SIGTERM
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_the_terminals_ctrl_c_does_not_reach_the_server(tmp_path: Path) -> None:
