@@ -55,7 +55,7 @@ def test_faust_is_compiled() -> None:
             BatchConsumer,
             driver.Consumer,
             [
-                *("_new_consumer_thread", "getmany", "on_partitions_revoked"),
+                *("_new_consumer_thread", "getmany", "_wait_next_records", "on_partitions_revoked"),
                 *("_filter_tps_with_pending_acks", "_new_offset"),
             ],
         ),
@@ -106,6 +106,8 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "fetch_max_wait_ms=1500"),
         (ThreadDelegateConsumer.__init__, "self._new_consumer_thread()"),
         (Consumer._drain_messages, "getmany(timeout=1.0)"),
+        (Consumer._wait_next_records, "await self.sleep(1)"),
+        (Consumer._get_active_partitions, "return tps"),
         (Consumer._drain_messages, "get_read_offset = self._read_offset.__getitem__"),
         (Consumer._drain_messages, "if r_offset is None or offset >= r_offset"),
         (Consumer.force_commit, "self._filter_tps_with_pending_acks(topics)"),

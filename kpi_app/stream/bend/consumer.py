@@ -5,6 +5,7 @@ partition: its value is a `Batch`, its offset that of the last record. The condu
 generation checks of faust see nothing else than fewer messages.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +19,10 @@ from faust.types import TP, ConsumerMessage
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
 #: under way per broker, a fetch of quiet partitions would hold back the busy ones for that long.
 FETCH_WAIT_MS = 50
+
+
+#: How soon to look again when the queues of all partitions are full.
+FULL_WAIT_S = 0.01
 
 
 class Record(Protocol):
@@ -154,6 +159,14 @@ class BatchConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  faust calls it so
+        if self.flow_active and not self._get_active_partitions():
+            # All have full queues, which the fold empties in a fraction of a second: faust sleeps for a whole one.
+            await asyncio.sleep(FULL_WAIT_S)
+            return None, None
+        records: tuple[Any, Any] = await super()._wait_next_records(timeout)
+        return records
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  faust calls it so
         """Yield one message a partition and fetch."""
