@@ -61,6 +61,7 @@ class Workers:
                 log = tail(self._log(port))
                 raise UserError(f"a worker ended with exit code {worker.exit_code}; the end of its log:\n{log}")
             # It lost its port, to another demo that started at the same time.
+            worker.stop()
             self.ports[i] = self._free_port()
             self._kept[i] = Kept(self._order(self.ports[i]))
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from kpi_app.local.ports import free_port
+
 SCRIPTS = Path(sys.executable).parent
 KPI = str(SCRIPTS / "kpi")
 WORKER = (str(SCRIPTS / "faust"), "-A", "kpi_app", "worker", "-l", "info")
@@ -146,7 +148,8 @@ class _Screen:
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Ours without any setting but these, for 80 columns."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KPI_")}
-    return {**kept, "COLUMNS": str(_COLUMNS), "TERM": "xterm", **settings}
+    # whoever works on this machine may have a worker at the default port
+    return {**kept, "COLUMNS": str(_COLUMNS), "TERM": "xterm", "KPI_WEB_PORT": str(free_port()), **settings}
 
 
 def run(argv: tuple[str, ...], directory: Path, settings: Mapping[str, str] | None = None, **options: object) -> Done:
