@@ -1,0 +1,85 @@
+"""Lots of access lines in event time: on time, late, from the future, and ones that nobody can read.
+
+partition 0  ──o──o─o────o──o─L──o───o─F──o──x──o──▶   o on time, a little out of order
+partition 1  ─o───o──o─o──L──o──o───x───o─o───o───▶    L late: its window's end + grace is past
+             [  10 s  )[  10 s  )[  10 s  )[  10 s )   F future, x unreadable
+"""
+
+import json
+from datetime import UTC, datetime
+from random import Random
+from typing import NamedTuple
+
+#: The windows and the grace that the workers under test are set to, seconds.
+WINDOW_S = 10
+GRACE_S = 10
+
+#: Where event time starts; far behind the clock, which must not matter.
+_START_S = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
+
+_STATUSES = (200, 200, 200, 200, 204, 301, 304, 404, 404, 500, 502, 101, 600)
+
+_UNREADABLE: tuple[bytes | None, ...] = (
+    b"not a line at all",
+    b'{"log": 17}',
+    b'{"log": "half an envelope',
+    b"\xff\xfe not text",
+    b'192.0.2.7 - - [31/Feb/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 5',
+    None,
+)
+
+
+class Record(NamedTuple):
+    """What is sent to the raw topic."""
+
+    partition: int
+    value: bytes | None
+    #: The record's own time, milliseconds since the epoch.
+    timestamp_ms: int
+
+
+def at(partition: int, event_s: float, status: int = 200, size: int = 100, written_s: float | None = None) -> Record:
+    """One readable line of this event time (seconds since `_START_S`), written then or at `written_s`."""
+    when = datetime.fromtimestamp(_START_S + int(event_s), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    line = f'192.0.2.7 - - [{when}] "GET /{partition} HTTP/1.1" {status} {size} "-" "test"'
+    return Record(partition, line.encode(), int((_START_S + (event_s if written_s is None else written_s)) * 1_000))
+
+
+class Source:
+    """Makes lots, each one later in event time than those before; the same ones for the same seed."""
+
+    def __init__(self, partitions: int, seed: int = 1) -> None:
+        self.partitions = partitions
+        self._random = Random(seed)  # noqa: S311  no secret
+        self._now_s = 0.0
+
+    def lot(self, per_partition: int = 12, windows: int = 4) -> list[Record]:
+        """On-time lines over so many windows in each partition, with late, future and unreadable ones among them."""
+        step_s = windows * WINDOW_S / per_partition
+        records: list[Record] = []
+        for _ in range(per_partition):
+            self._now_s += step_s
+            for partition in range(self.partitions):
+                records += self._here(partition)
+        return records
+
+    def _here(self, partition: int) -> list[Record]:
+        pick, now_s = self._random, self._now_s
+        records = [self._line(partition, now_s - pick.uniform(0, 3), now_s)]
+        chance = pick.random()
+        if chance < 0.2:
+            records.append(self._line(partition, max(0, now_s - pick.uniform(2, 6) * (WINDOW_S + GRACE_S)), now_s))
+        elif chance < 0.3:
+            records.append(self._line(partition, now_s + 100, now_s))
+        elif chance < 0.5:
+            records.append(Record(partition, pick.choice(_UNREADABLE), int((_START_S + now_s) * 1_000)))
+        return records
+
+    def _line(self, partition: int, event_s: float, now_s: float) -> Record:
+        pick = self._random
+        record = at(partition, event_s, pick.choice(_STATUSES), pick.randrange(5_000), written_s=now_s)
+        if pick.random() < 0.5:
+            assert record.value is not None
+            envelope = {"@timestamp": now_s, "path": "/log", "log": record.value.decode()}
+            record = record._replace(value=json.dumps(envelope).encode())
+        return record

@@ -1,0 +1,249 @@
+"""The protocol as a model: the product's fold, state and segments; table, changelog and sink are dicts and lists.
+
+Hypothesis makes up a log and what happens to it: batches cut anywhere and delivered again, checkpoints that get as
+far as they get, ends, take-overs on any disk that was ever used, flushes that arrive, arrive late, or whose answer
+is lost. After each of them the sink must hold what a recount of the offsets it claims comes to.
+"""
+
+from typing import Any, NamedTuple
+
+from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpi_app.core.fold import TimeRules
+from kpi_app.core.ledger import META_KEY, Ledger, Meta
+from kpi_app.core.merge import merge
+from kpi_app.core.segment import SegmentKey
+from kpi_app.core.state import PartitionState
+from kpi_app.feeds.access import ACCESS
+from kpi_app.stream.fold import Folding, fold_records
+from kpi_app.stream.takeover import load_state
+from tests.exactness.lines import GRACE_S, WINDOW_S, at
+from tests.recount import recount
+
+CORRECT_FOR_S = 40
+RULES = TimeRules(window_s=WINDOW_S, grace_s=GRACE_S, future_limit_s=60, correct_for_s=CORRECT_FOR_S)
+FOLDING = Folding(ACCESS, "auto", RULES)
+
+#: Distance of two lines in the log: between them lie markers, and a block of late lines is soon over.
+GAP = 2_000
+
+
+class Line(NamedTuple):
+    """A record of the raw topic, as the consumer hands it out."""
+
+    offset: int
+    value: bytes | None
+    timestamp: int
+
+
+class Disk:
+    """A table as one worker left it."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.content: dict[bytes, bytes] = {}
+
+    def write(self, records: list[tuple[bytes, bytes | None]], position: int) -> None:
+        for key, value in records:
+            if value is None:
+                self.content.pop(key, None)
+            else:
+                self.content[key] = value
+        self.position = position
+
+    def meta(self) -> Meta | None:
+        return Meta.decode(self.content[META_KEY]) if META_KEY in self.content else None
+
+    def segments(self) -> list[tuple[SegmentKey, bytes]]:
+        return [(SegmentKey.decode(key), value) for key, value in self.content.items() if key != META_KEY]
+
+    def load(self, key: SegmentKey) -> bytes:
+        return self.content[key.encode()]
+
+
+class Flush(NamedTuple):
+    """What a flush brings: the books, what they believe the sink has, and segments with their offsets."""
+
+    ledger: Ledger
+    flushed: int
+    segments: dict[SegmentKey, tuple[int, bytes]]
+
+
+class Sink:
+    """What Postgres does with a flush."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.segments: dict[SegmentKey, bytes] = {}
+
+    def take(self, flush: Flush) -> int:
+        held = self.ledger.next_offset - 1
+        assert held >= flush.flushed, "the sink lacks what the state may have dropped"
+        if flush.ledger.next_offset - 1 > held:
+            self.segments |= {key: data for key, (offset, data) in flush.segments.items() if offset > held}
+            self.ledger = flush.ledger
+        return self.ledger.next_offset - 1
+
+
+LATE = st.sampled_from([-25, -30, -60, -90])
+# an event time relative to the time of the line before it, or None for a line that can't be read
+STEPS = st.lists(
+    st.one_of(st.integers(0, 6), st.integers(-9, 0), st.integers(8, 45), LATE, st.just(1_000), st.none()),
+    min_size=30,
+    max_size=60,
+)
+
+
+def log_of(steps: list[int | None]) -> list[Line]:
+    """Lines at the offsets 3, 3 + GAP, …"""
+    now_s, lines = 1_000, []
+    for number, step in enumerate(steps):
+        record = at(0, now_s + (step or 0), written_s=now_s)
+        value = b"not readable" if step is None else record.value
+        lines.append(Line(3 + number * GAP, value, record.timestamp_ms))
+        if step is not None and 0 < step < 1_000:
+            now_s += step
+    return lines
+
+
+class Protocol:
+    """One source partition, owned by one worker after the other."""
+
+    def __init__(self, log: list[Line]) -> None:
+        self.log = log
+        self.changelog: list[tuple[bytes, bytes | None]] = []
+        self.sink = Sink()
+        self.disks = [Disk()]
+        self.on_its_way: list[Flush] = []
+        self.take_over(self.disks[0])
+
+    def take_over(self, disk: Disk) -> None:
+        self.disk = disk
+        disk.write(self.changelog[disk.position :], len(self.changelog))
+        self.state: PartitionState = load_state(0, disk, RULES, ACCESS.measures)  # type: ignore[arg-type]
+
+    def a_batch_is_folded(self, back: int, count: int) -> None:
+        """It begins with lines that the state has seen already."""
+        seen = sum(line.offset < self.state.ledger.next_offset for line in self.log)
+        batch = self.log[max(0, seen - back) : seen + count]
+        if not batch:
+            return
+        if batch[0].offset > self.state.ledger.next_offset:
+            self.state.skip(batch[0].offset, lost=0)
+        ledger = self.state.ledger
+        result = fold_records(batch, ledger.next_offset, ledger.watermark_us, FOLDING, TP("log", 0), ledger.passed_us)
+        if result is not None:
+            self.state.apply(result[0])
+
+    def a_checkpoint_is_taken(self, table: bool = True) -> None:
+        """To the changelog and to the table, or only to the changelog before the worker ends."""
+        checkpoint = self.state.checkpoint()
+        if checkpoint is not None:
+            records = list(checkpoint.records())
+            self.changelog += records
+            if table:
+                self.disk.write(records, len(self.changelog))
+                self.state.commit(checkpoint)
+
+    def the_worker_ends(self, committed: bool, disk: int) -> None:
+        """In mid-checkpoint, committed or not; the next one has one of the disks that there are, or a new one."""
+        if committed:
+            self.a_checkpoint_is_taken(table=False)
+        if disk >= len(self.disks):
+            self.disks.append(Disk())
+        self.take_over(self.disks[min(disk, len(self.disks) - 1)])
+
+    def a_flush_arrives(self, answered: bool) -> None:
+        self._arrive(self._flush(), answered)
+
+    def all_is_well_for_a_while(self) -> None:
+        self.a_checkpoint_is_taken()
+        self.a_flush_arrives(answered=True)
+        self.a_checkpoint_is_taken()
+
+    def a_flush_sets_out(self) -> None:
+        self.on_its_way.append(self._flush())
+
+    def a_flush_arrives_late(self, which: int) -> None:
+        if self.on_its_way:
+            self._arrive(self.on_its_way.pop(which % len(self.on_its_way)), answered=False)
+
+    def _flush(self) -> Flush:
+        meta = self.state.committed or Meta()
+        keys = self.state.since(meta.flushed)
+        return Flush(
+            meta.ledger, meta.flushed, {key: (self.state.live[key].offset, self.disk.load(key)) for key in keys}
+        )
+
+    def _arrive(self, flush: Flush, answered: bool) -> None:
+        held = self.sink.take(flush)
+        if answered:
+            self.state.flushed = max(self.state.flushed, held)
+        self._check()
+
+    def _check(self) -> None:
+        """The sink holds what the offsets below its `next_offset` come to."""
+        books = self.sink.ledger
+        lines = [line for line in self.log if line.offset < books.next_offset]
+        truth = recount(
+            (line.value for line in lines),
+            WINDOW_S,
+            GRACE_S,
+            CORRECT_FOR_S,
+            record_ms=[line.timestamp for line in lines],
+        )
+        assert (books.lines, books.counted) == (truth.lines, truth.counted)
+        assert (books.rejected, books.late_dropped) == (truth.rejected.total(), truth.late_dropped)
+        assert self._windows() == {
+            start: (w.requests, w.late, w.bytes_sent, sorted(w.per_second.values()))
+            for start, w in truth.windows.items()
+        }
+
+    def _windows(self) -> dict[int, Any]:
+        by_start: dict[int, list[bytes]] = {}
+        for key, data in self.sink.segments.items():
+            by_start.setdefault(key.window_start_s, []).append(data)
+        merged = {start: merge(segments, ACCESS.measures) for start, segments in by_start.items()}
+        return {
+            start: (
+                values["requests"],
+                values["late_requests"],
+                values["bytes_sent"],
+                sorted(values["per_second"].values()),
+            )
+            for start, values in merged.items()
+        }
+
+    def all_comes_to_its_end(self) -> None:
+        """Everything is counted, once."""
+        self.a_batch_is_folded(0, len(self.log))
+        self.all_is_well_for_a_while()
+        assert self.sink.ledger.lines == len(self.log)
+
+
+FOLD = st.tuples(st.just(Protocol.a_batch_is_folded), st.integers(0, 6), st.integers(1, 4))
+HAPPENING = st.one_of(
+    FOLD,  # three times as often as others: without lines nothing happens
+    FOLD,
+    FOLD,
+    st.tuples(st.just(Protocol.a_checkpoint_is_taken)),
+    st.tuples(st.just(Protocol.all_is_well_for_a_while)),
+    st.tuples(st.just(Protocol.the_worker_ends), st.booleans(), st.integers(0, 3)),
+    st.tuples(st.just(Protocol.a_flush_arrives), st.booleans()),
+    st.tuples(st.just(Protocol.a_flush_sets_out)),
+    st.tuples(st.just(Protocol.a_flush_arrives_late), st.integers(0, 9)),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps=STEPS, happenings=st.lists(HAPPENING, min_size=30, max_size=60))
+def test_whatever_happens_the_sink_holds_what_a_recount_comes_to(
+    steps: list[int | None], happenings: list[tuple[Any, ...]]
+) -> None:
+    """Any cutting of a log, any ends, take-overs and flushes lead to the same windows as a recount."""
+    protocol = Protocol(log_of(steps))
+    for happening, *arguments in happenings:
+        happening(protocol, *arguments)
+    protocol.all_comes_to_its_end()

@@ -1,0 +1,128 @@
+"""What the lines sent must come to, by the independent recount, and every row and book compared with it."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from tests.exactness.lines import GRACE_S, WINDOW_S
+from tests.recount import EPOCH, Recount, Window, recount
+
+
+class Sent(NamedTuple):
+    """A record as it is in the raw topic."""
+
+    offset: int
+    value: bytes | None
+    timestamp_ms: int
+
+
+class Inexact(AssertionError):
+    """Rows, books or dead letters are not what the lines sent come to."""
+
+
+class Truth(NamedTuple):
+    """What has to be in Postgres and in the dead letters."""
+
+    #: By window start.
+    rows: dict[datetime, dict[str, Any]]
+    #: By partition.
+    books: dict[int, dict[str, Any]]
+    #: Partition, offset and reason of each dead letter, with how often it is there.
+    dead_letters: Counter[tuple[int, int, str]]
+
+
+def truth(sent: Mapping[int, Iterable[Sent]], lost: Mapping[int, int]) -> Truth:
+    """Count what was sent to each partition; `lost`: offsets that were removed before they were read."""
+    ordered = {partition: sorted(records) for partition, records in sent.items()}
+    counts = {partition: _count(records) for partition, records in ordered.items()}
+    books = {p: _books(counts[p], ordered[p], lost.get(p, 0)) for p in ordered}
+    letters = Counter(
+        (partition, ordered[partition][number].offset, reason)
+        for partition, count in counts.items()
+        for number, reason in count.reasons.items()
+    )
+    return Truth(_rows(counts.values()), books, letters)
+
+
+def _count(records: list[Sent]) -> Recount:
+    times = [record.timestamp_ms for record in records]
+    return recount((record.value for record in records), WINDOW_S, GRACE_S, record_ms=times)
+
+
+def _books(count: Recount, records: list[Sent], lost: int) -> dict[str, Any]:
+    return {
+        "next_offset": records[-1].offset + 1 if records else 0,
+        "lines": count.lines,
+        "counted": count.counted,
+        "rejected": count.rejected.total(),
+        "late_dropped": 0,
+        "duplicates": 0,
+        "lost_offsets": lost,
+        "watermark": count.watermark,
+    }
+
+
+def _rows(counts: Iterable[Recount]) -> dict[datetime, dict[str, Any]]:
+    by_start: dict[int, list[Window]] = defaultdict(list)
+    watermarks = []
+    for count in counts:
+        watermarks.append(count.watermark or EPOCH)
+        for start, window in count.windows.items():
+            by_start[start].append(window)
+    passed = min(watermarks, default=EPOCH) - timedelta(seconds=WINDOW_S + GRACE_S)
+    return {
+        (moment := datetime.fromtimestamp(start, UTC)): _row(windows) | {"closed": moment <= passed}
+        for start, windows in by_start.items()
+    }
+
+
+def _row(windows: list[Window]) -> dict[str, Any]:
+    status, seconds = Counter[str](), Counter[int]()
+    for window in windows:
+        status.update(window.status)
+        seconds.update(window.per_second)
+    requests = sum(window.requests for window in windows)
+    return {
+        "window_seconds": WINDOW_S,
+        "requests": requests,
+        "requests_per_second": requests / WINDOW_S,
+        "peak_requests_per_second": max(seconds.values()),
+        "bytes_sent": sum(window.bytes_sent for window in windows),
+        **{name: status[name] for name in (*(f"status_{n}xx" for n in range(1, 6)), "status_other")},
+        "late_requests": sum(window.late for window in windows),
+        "first_event": min(window.first_event for window in windows if window.first_event),
+        "last_event": max(window.last_event for window in windows if window.last_event),
+    }
+
+
+def compare(expected: Truth, found: Truth) -> None:
+    """Raise `Inexact`, with what differs, unless both are the same."""
+    lines = [
+        *_differences("row", expected.rows, found.rows),
+        *_differences("books of partition", expected.books, found.books),
+        *_differences("dead letter", expected.dead_letters, found.dead_letters),
+    ]
+    if lines:
+        more = f"\n… and {len(lines) - 20} more" if len(lines) > 20 else ""
+        raise Inexact(f"{len(lines)} differences:\n" + "\n".join(lines[:20]) + more)
+
+
+def _differences(what: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> Iterable[str]:
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            yield f"{what} {key}: {_explain(expected.get(key), found.get(key))}"
+
+
+def _explain(expected: Any, found: Any) -> str:
+    if isinstance(expected, dict) and isinstance(found, dict):
+        names = [name for name in expected if expected[name] != found.get(name)]
+        return ", ".join(f"{name} is {found.get(name)}, should be {expected[name]}" for name in names)
+    return f"is {found}, should be {expected}"
+
+
+def dead_letter(value: bytes) -> tuple[int, int, str]:
+    """Partition, offset and reason, as a dead letter has them."""
+    letter = json.loads(value)
+    return letter["partition"], letter["offset"], letter["reason"]
