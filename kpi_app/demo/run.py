@@ -23,7 +23,7 @@ from kpi_app.demo.progress import Bar, bars, shipping
 from kpi_app.demo.workers import Workers
 from kpi_app.errors import SinkBusy, UserError
 from kpi_app.feeds.access import ACCESS
-from kpi_app.local.lock import is_abandoned, locked
+from kpi_app.local.lock import lives, locked
 from kpi_app.local.postgres import psql
 from kpi_app.local.up import LocalServices, local_services, write_env_file
 from kpi_app.preflight import check_data_dir
@@ -255,7 +255,7 @@ def _own_directory(data_dir: Path) -> Iterator[Path]:
     for left in data_dir.glob("demo-*"):
         _remove_if_abandoned(left)
     try:
-        directory = Path(tempfile.mkdtemp(prefix="demo-", dir=data_dir)).absolute()
+        directory = Path(tempfile.mkdtemp(prefix=f"demo-{os.getpid()}-", dir=data_dir)).absolute()
         directory.chmod(0o755)  # the embedded Postgres may have to run as another user
     except OSError as error:
         raise UserError(f"KPI_DATA_DIR={data_dir}: {error.strerror}") from error
@@ -269,6 +269,7 @@ def _own_directory(data_dir: Path) -> Iterator[Path]:
 
 
 def _remove_if_abandoned(directory: Path) -> None:
-    if is_abandoned(directory):
-        with contextlib.suppress(UserError), locked(directory):
+    owner = directory.name.split("-")[1]
+    if owner.isdecimal() and not lives(int(owner)):
+        with contextlib.suppress(UserError), locked(directory):  # waits for its servers, which are on their way out
             shutil.rmtree(directory, ignore_errors=True)

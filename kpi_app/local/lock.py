@@ -30,15 +30,6 @@ def locked(data_dir: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def is_abandoned(data_dir: Path) -> bool:
-    """Whether it was locked and whoever did so is gone; then nobody is about to use it either."""
-    try:
-        owner = int((data_dir / "lock").read_text().strip() or 0)
-    except (OSError, ValueError):
-        return False
-    return owner > 0 and not _lives(owner)
-
-
 def _open(data_dir: Path) -> int:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -53,7 +44,7 @@ def _take(descriptor: int, data_dir: Path) -> None:
     until = time.monotonic() + _DYING_LIMIT_S
     while not _try(descriptor):
         owner = int(os.pread(descriptor, 32, 0).strip() or 0)
-        if _lives(owner) or time.monotonic() > until:
+        if lives(owner) or time.monotonic() > until:
             raise LocalError(
                 f"{data_dir} is in use by another 'kpi up' or 'kpi demo' (process {owner}): "
                 "stop that one, or set KPI_DATA_DIR to another directory"
@@ -69,7 +60,8 @@ def _try(descriptor: int) -> bool:
     return True
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
     if pid <= 0:
         return False
     try:

@@ -120,9 +120,8 @@ def silent() -> Iterator[str]:
 
 
 async def test_servers_that_say_nothing_are_given_up_within_ten_seconds(here: Path, database: str, silent: str) -> None:
-    """Beyond the time that the same commands need where nobody is there at all."""
+    """Here a busy machine may need as long again to start four commands at once."""
     await migrate(database)
-    started_s = max(done.took_s for done in run_all([WORKER] * 4, here, {"KPI_DATABASE_URL": NO_DATABASE}))
     kafka = {"KPI_DATABASE_URL": database, "KPI_BROKERS": silent}
     postgres = {"KPI_DATABASE_URL": f"postgresql://u:{SECRET}@{silent}/kpi"}
     asked = [(WORKER, kafka), (kpi("ship", here / "access.log"), kafka), (WORKER, postgres), (kpi("migrate"), postgres)]
@@ -132,7 +131,7 @@ async def test_servers_that_say_nothing_are_given_up_within_ten_seconds(here: Pa
         refused(done, f"KPI_BROKERS={silent}: no broker answers there")
     for done in ends[2:]:
         refused(done, f"Postgres at {silent}/kpi can't be reached: no answer")
-    assert all(done.took_s < END_S + 2 * started_s for done in ends), (started_s, ends)
+    assert all(done.took_s < 2 * END_S for done in ends), ends
 
 
 def test_a_postgres_that_is_not_there_is_one_line(here: Path, kafka: Kafka) -> None:
