@@ -114,8 +114,9 @@ def books(meta: Meta | None) -> dict[str, Any]:
     """A partition's books for people, empty ones before its first checkpoint."""
     ledger = meta.ledger if meta else Ledger()
     shown = asdict(ledger)
-    watermark_us = shown.pop("watermark_us")
-    shown["watermark"] = None if watermark_us is None else utc_us(watermark_us)
+    for name in ("watermark", "passed"):
+        time_us = shown.pop(f"{name}_us")
+        shown[name] = None if time_us is None else utc_us(time_us)
     return shown | {"flushed": meta.flushed if meta else -1}
 
 

@@ -36,6 +36,7 @@ async def test_a_table_shows_its_books_and_its_segments(site_with_segments: Site
         "duplicates": 0,
         "lost_offsets": 0,
         "watermark": "2023-11-14T22:15:00Z",
+        "passed": "2023-11-14T22:14:00Z",
         "flushed": -1,
     }
     assert told["more"] is False
