@@ -7,6 +7,7 @@ are imported where they are used, so that `kpi --help` is there at once.
 import logging
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -248,12 +249,17 @@ def reset(
     if not yes:
         ending.run(check_resettable(in_force))
         for line in what_is_forgotten(in_force):
-            err.print(safe(line), soft_wrap=True)
+            # addresses are to be copied: only whole words go to the next line
+            said = fill(
+                safe(line), err.width, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False
+            )
+            err.print(said, soft_wrap=True)
         try:
             agreed = typer.confirm("Forget all of it?", err=True)
         except typer.Abort:
             err.print()
-            raise UserError("nothing was changed; where nobody can answer, say --yes") from None
+            hint = "" if sys.stdin.isatty() else "; where nobody can answer, say --yes"
+            raise UserError(f"nothing was changed{hint}") from None
         if not agreed:
             raise UserError("nothing was changed")
     ending.run(forget(in_force))
@@ -268,8 +274,6 @@ def settings() -> None:
 
     Example: KPI_GRACE=2m kpi settings
     """
-    from textwrap import fill
-
     from rich.text import Text
 
     from kpi_app import settings as settings_of

@@ -30,8 +30,8 @@ def what_is_forgotten(settings: Settings) -> list[str]:
         f"topics    {names.changelog} and {names.rejected} on {settings.brokers}",
         f"Postgres  rows, segments and books of {settings.topic} in "
         f"{without_password(settings.database_url.get_secret_value())}",
-        f"disk      tables of workers in {settings.data_dir}: {here}; on other machines remove them by hand",
-        f"What stays is the topic {settings.topic}: the next worker counts it from its start.",
+        f"disk      tables of workers in {settings.data_dir}: {here}",
+        f"The topic {settings.topic} stays: the next worker counts it from its start.",
     ]
 
 
