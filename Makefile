@@ -41,7 +41,7 @@ demo: $(STAMP)  ## show it all at work, from nothing: embedded Kafka and Postgre
 	@$(BIN)/kpi demo $(ARGS)
 
 test: $(STAMP)  ## run all tests, those against a real Kafka and Postgres among them (ARGS=… for pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP)  ## check format, style and types
 	$(BIN)/ruff format --check

@@ -4,6 +4,8 @@ Read from the environment (`KPI_…`) and from `.env`. `load()` raises `UserErro
 setting that names it, its value and what would be right. Secrets are never shown.
 """
 
+import difflib
+import os
 import re
 import zoneinfo
 from itertools import pairwise
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -169,11 +172,22 @@ def without_password(url: str) -> str:
 
 
 def load(**overrides: Any) -> Settings:
-    """The settings in force. Raises `UserError` with a line for each wrong one."""
+    """The settings in force. Raises `UserError` with a line for each wrong one, and for each that is misspelt."""
+    if misspelt := _misspelt():
+        raise UserError("\n".join(misspelt))
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise UserError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _misspelt() -> list[str]:
+    """A line for each name that is almost a setting's: ignored in silence it would be a wrong setting in force."""
+    known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
+    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    unknown = sorted(name for name in given - known if name.startswith("KPI_"))
+    meant = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.88) for name in unknown}
+    return [f"{name}: there is no such setting; did you mean {found[0]}?" for name, found in meant.items() if found]
 
 
 def _as_given(name: str, value: Any) -> str:

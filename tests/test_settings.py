@@ -74,6 +74,30 @@ def test_each_wrong_setting_gets_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert [line.split("=")[0] for line in str(refused.value).splitlines()] == ["KPI_TOPIC", "KPI_GRACE"]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("KPI_GRACES", "KPI_GRACE"), ("KPI_BROKER", "KPI_BROKERS"), ("kpi_databse_url", "KPI_DATABASE_URL")],
+)
+@pytest.mark.parametrize("in_file", [False, True], ids=["environment", "dotenv"])
+def test_a_misspelt_name_is_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, meant: str, in_file: bool
+) -> None:
+    """A name that is almost a setting's stops the start, with the name that was meant."""
+    if in_file:
+        (tmp_path / ".env").write_text(f"{name}=1\n")
+    else:
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(UserError, match=f"^{name.upper()}: .*did you mean {meant}\\?$"):
+        load()
+
+
+def test_names_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is like no setting is not ours, such as the log file of the Procfile."""
+    monkeypatch.setenv("KPI_LOG_FILE", "access.log")
+    monkeypatch.setenv("KPI_OWNER", "me")
+    assert load().log_format == "auto"
+
+
 def test_the_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the listing nor a representation shows it."""
     monkeypatch.setenv("KPI_DATABASE_URL", "postgresql://kpi:s3cr%40t@db.example:5433/kpi?sslmode=require")

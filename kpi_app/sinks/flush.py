@@ -33,7 +33,7 @@ async def write_checkpoint(session: Session, flush: Flush, window_s: int, lease_
     An idle partition counts as idle for `lease_s` seconds. Raises `StopWorker` when Postgres holds less than
     what the state has dropped already.
     """
-    held = await lock_ledger(session, flush)
+    held, lines = await lock_ledger(session, flush)
     offset = flush.ledger.next_offset - 1
     if held < flush.flushed:
         raise StopWorker(
@@ -46,19 +46,25 @@ async def write_checkpoint(session: Session, flush: Flush, window_s: int, lease_
     if offset == held:
         await renew_idle(session, flush, lease_s)
         return held
+    if flush.ledger.lines < lines:
+        raise StopWorker(
+            f"the state of {flush.topic}/{flush.partition} was set back: it has {flush.ledger.lines} lines up to "
+            f"offset {offset}, Postgres {lines} up to {held}. Was the changelog topic deleted? Begin again with "
+            "`kpi reset`"
+        )
     windows = await write_segments(session, flush, held)
     await mark_windows(session, flush, windows, window_s)
     await write_ledger(session, flush, lease_s)
     return offset
 
 
-async def lock_ledger(session: Session, flush: Flush) -> int:
-    """Lock the partition's books; returns the greatest offset that they cover, -1 for none."""
-    next_offset = await session.value(_SQL["lock_ledger"], flush.topic, flush.partition)
-    if next_offset is None:
+async def lock_ledger(session: Session, flush: Flush) -> tuple[int, int]:
+    """Lock the partition's books; returns the greatest offset that they cover, -1 for none, and their lines."""
+    books = await session.fetch(_SQL["lock_ledger"], flush.topic, flush.partition)
+    if not books:
         await open_ledgers(session, flush.topic, [flush.partition])
-        next_offset = await session.value(_SQL["lock_ledger"], flush.topic, flush.partition)
-    return int(next_offset) - 1
+        books = await session.fetch(_SQL["lock_ledger"], flush.topic, flush.partition)
+    return int(books[0]["next_offset"]) - 1, int(books[0]["lines"])
 
 
 async def renew_idle(session: Session, flush: Flush, lease_s: float) -> None:

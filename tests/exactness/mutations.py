@@ -157,8 +157,9 @@ def older_checkpoints_are_flushed() -> None:
     """A flush that comes too late is not refused."""
     lock = flushing.lock_ledger
 
-    async def behind(session: Any, flush: Any) -> int:
-        return min(await lock(session, flush), flush.ledger.next_offset - 2)
+    async def behind(session: Any, flush: Any) -> tuple[int, int]:
+        held, _ = await lock(session, flush)
+        return min(held, flush.ledger.next_offset - 2), 0
 
     flushing.lock_ledger = behind
 
@@ -174,10 +175,10 @@ def restored_backup_goes_unnoticed() -> None:
     """A database that holds less than the state has dropped is written to."""
     lock = flushing.lock_ledger
 
-    async def forgetful(session: Any, flush: Any) -> int:
-        held = await lock(session, flush)
+    async def forgetful(session: Any, flush: Any) -> tuple[int, int]:
+        held, lines = await lock(session, flush)
         object.__setattr__(flush, "flushed", min(flush.flushed, held))
-        return held
+        return held, lines
 
     flushing.lock_ledger = forgetful
 

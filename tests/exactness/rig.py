@@ -263,6 +263,14 @@ class Rig:
         """All committed dead letters."""
         return Counter([dead_letter(record.value) async for record in self.read(self.site.names.rejected)])
 
+    async def _ends(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        # Not the ends that a reader of committed records is told: a commit is acknowledged before its markers are
+        # in every partition, and until then these ends lie before what was committed.
+        async with AIOKafkaConsumer(bootstrap_servers=self.site.brokers) as consumer:
+            consumer.assign(tps)
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
+        return ends
+
     async def read(self, topic: str) -> AsyncIterator[Any]:
         """All committed records of a topic as it is now."""
         consumer = AIOKafkaConsumer(
@@ -276,7 +284,7 @@ class Rig:
             await consumer._client.force_metadata_update()
             tps = [TopicPartition(topic, p) for p in await _partitions(consumer, topic)]
             consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
+            ends = await self._ends(tps)
             behind = [tp for tp in tps if ends[tp] > 0]
             while behind:
                 for records in (await consumer.getmany(*behind, timeout_ms=50)).values():

@@ -8,7 +8,7 @@ ON CONFLICT DO NOTHING;
 
 -- lock_ledger --
 -- Locks the books of one source partition until the transaction ends.
-SELECT next_offset FROM ingest_ledger WHERE topic = $1 AND partition = $2 FOR UPDATE;
+SELECT next_offset, lines FROM ingest_ledger WHERE topic = $1 AND partition = $2 FOR UPDATE;
 
 -- write_segments --
 -- Writes segments of one source partition, over what earlier checkpoints said of them.

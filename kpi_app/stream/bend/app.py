@@ -45,6 +45,8 @@ class BentApp(faust.App):
 
     def __init__(self, name: str, *, owner: Owner, **options: Any) -> None:
         self.owner = owner
+        #: Whether the state is saved and given up for good.
+        self.finished = False
         super().__init__(name, **FIXED, **options)
 
     def _new_transport(self) -> TransportT:
@@ -63,4 +65,5 @@ class BentApp(faust.App):
         if self._consumer is not None:
             self._consumer.stop_flow()
         await self.owner.finish()
+        self.finished = True
         await super()._stop_consumer()

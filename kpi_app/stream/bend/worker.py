@@ -7,11 +7,12 @@ start stops what has not begun yet. An end at any moment is safe (see `stop_work
 import logging
 import signal
 import threading
+from typing import NoReturn
 
 import faust.worker
 
 from kpi_app.stream.bend.calm import Calm
-from kpi_app.stream.bend.stop import end, stop_worker
+from kpi_app.stream.bend.stop import end, log, stop_worker
 
 #: From the signal to the end of the process; who asked for it should not need SIGKILL.
 STOP_LIMIT_S = 7.0
@@ -45,7 +46,13 @@ class BentWorker(faust.worker.Worker):
         if not self._ready:
             end(0)  # nothing was folded yet
         if not self._signal_stop_time:
-            limit = threading.Timer(STOP_LIMIT_S, stop_worker, [f"it did not end within {STOP_LIMIT_S:g} s"])
+            limit = threading.Timer(STOP_LIMIT_S, self._cut_off)
             limit.daemon = True
             limit.start()
         super()._schedule_shutdown(number)
+
+    def _cut_off(self) -> NoReturn:
+        if self.app.finished:
+            log.warning("left without a word to the group, which is rebalancing or away; everything is saved")
+            end(0)
+        stop_worker(f"its last checkpoint and flush took more than {STOP_LIMIT_S:g} s")
