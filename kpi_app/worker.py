@@ -17,8 +17,9 @@ from kpi_app.preflight import check_data_dir, check_port
 from kpi_app.settings import Settings, load
 from kpi_app.sinks.base import Sink
 from kpi_app.sinks.postgres import PostgresSink
-from kpi_app.stream.bend import BatchSchema, BentApp, Seen
+from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
 from kpi_app.stream.bend.stop import log, stop_worker
+from kpi_app.stream.folds import Folds
 from kpi_app.stream.loops import Loops, forever
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
@@ -79,11 +80,15 @@ class Worker:
 
     async def _fold(self, stream: StreamT) -> None:
         stream.enable_acks = False  # the checkpoint decides what is done, not the end of an iteration
-        async for event in stream.events():
-            try:
-                await self.owned.fold(event.message.partition, event.message.value)
-            except Exception as error:
-                stop_worker(f"cannot fold partition {event.message.partition}", error)
+        async with Folds(self._fold_batch) as folds:
+            async for event in stream.events():
+                await folds.add(event.message.partition, event.message.value)
+
+    async def _fold_batch(self, partition: int, batch: Batch) -> None:
+        try:
+            await self.owned.fold(partition, batch)
+        except Exception as error:
+            stop_worker(f"cannot fold partition {partition}", error)
 
     def _loop(self, name: str, step: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def loop() -> None:

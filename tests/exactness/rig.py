@@ -266,6 +266,8 @@ class Rig:
     async def _ends(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
         # Not the ends that a reader of committed records is told: a commit is acknowledged before its markers are
         # in every partition, and until then these ends lie before what was committed.
+        if not tps:
+            return {}
         async with AIOKafkaConsumer(bootstrap_servers=self.site.brokers) as consumer:
             consumer.assign(tps)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)

@@ -1,0 +1,42 @@
+"""Batches of several partitions folded at a time, those of one partition one after the other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from kpi_app.stream.bend import Batch
+
+#: Batches under way at once, waiting ones included: enough that two partitions' are among them.
+UNDER_WAY = 4
+
+
+class Folds:
+    """Hands batches to `fold(partition, batch)`; `async with` ends what is still under way."""
+
+    def __init__(self, fold: Callable[[int, Batch], Awaitable[None]]) -> None:
+        self._fold = fold
+        self._slots = asyncio.Semaphore(UNDER_WAY)
+        self._turns: dict[int, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Folds":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def add(self, partition: int, batch: Batch) -> None:
+        """Have a batch folded after the earlier ones of its partition; waits while too many are under way."""
+        await self._slots.acquire()
+        task = asyncio.create_task(self._in_turn(partition, batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def _in_turn(self, partition: int, batch: Batch) -> None:
+        async with self._turns.setdefault(partition, asyncio.Lock()):  # wakes those who wait in their order
+            await self._fold(partition, batch)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
