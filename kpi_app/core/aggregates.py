@@ -4,8 +4,10 @@ An aggregate is a commutative monoid: `merge` is associative and commutative and
 identity, so any split of the lines into batches, segments and partitions gives the same value.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -16,50 +18,63 @@ Value = Any
 INT64_MAX = 2**63 - 1
 
 
-class Aggregate(Protocol):
-    """One kind of accumulation."""
+class Part(NamedTuple):
+    """What an aggregate found in the lines of one part of a window."""
 
-    @property
-    def by(self) -> pl.Expr | None:
-        """What splits a window's lines once more; None when the window is enough."""
-        ...
+    window_us: int
+    part: int
+    value: Value
 
-    def over(self) -> pl.Expr:
-        """The value over the lines of one group, as an expression inside `group_by().agg()`."""
-        ...
 
+class Aggregate(ABC):
+    """One kind of accumulation; what the methods of every kind mean is said here."""
+
+    @abstractmethod
     def zero(self) -> Value:
         """The value of no lines."""
-        ...
 
+    @abstractmethod
     def merge(self, left: Value, right: Value) -> Value:
         """The value of two sets of lines together; may change and return `left`."""
-        ...
+
+    def span(self, value: Value) -> Value:
+        """A window's value as a part of a larger window's."""
+        return value
+
+    def settle(self, values: Sequence[Value]) -> None:
+        """Do for many values at once what merging has put off, in place; none of them changes its meaning."""
+        return
 
     def dump(self, value: Value) -> Value:
         """The value as JSON can hold it."""
-        ...
+        return value
 
     def load(self, value: Value) -> Value:
         """What `dump` was given."""
-        ...
-
-
-class _Whole:
-    """An aggregate whose value is a whole number, or None for no lines."""
-
-    @property
-    def by(self) -> None:
-        return None
-
-    def dump(self, value: Value) -> Value:
-        return value
-
-    def load(self, value: Value) -> Value:
         return value
 
 
-class _Total(_Whole):
+class Plain(Aggregate):
+    """An aggregate that is one expression over the lines of a group."""
+
+    @abstractmethod
+    def over(self) -> pl.Expr:
+        """The expression, inside `group_by().agg()`."""
+
+    def lift(self, cell: Any) -> Value:
+        """What that gave, as a value."""
+        return cell
+
+
+class Split(Aggregate):
+    """An aggregate that groups the lines of a part once more."""
+
+    @abstractmethod
+    def split(self, counted: pl.DataFrame) -> Iterator[Part]:
+        """The values of all parts that have any; `counted` has `window_us` and `part` (Int64)."""
+
+
+class _Total(Plain):
     """A whole number that adds up; 0 for no lines."""
 
     def zero(self) -> Value:
@@ -91,7 +106,7 @@ class Sum(_Total):
 
 
 @dataclass(frozen=True)
-class Min(_Whole):
+class Min(Plain):
     """The least value of a whole-number expression; None over no lines."""
 
     of: pl.Expr
@@ -107,7 +122,7 @@ class Min(_Whole):
 
 
 @dataclass(frozen=True)
-class Max(_Whole):
+class Max(Plain):
     """The greatest value of a whole-number expression; None over no lines."""
 
     of: pl.Expr
@@ -123,13 +138,18 @@ class Max(_Whole):
 
 
 @dataclass(frozen=True)
-class CountBy:
-    """How many lines there are for each value of a whole-number expression (such as the second)."""
+class CountBy(Split):
+    """How many lines there are for each value of a whole-number expression; null counts nowhere."""
 
-    by: pl.Expr
+    of: pl.Expr
 
-    def over(self) -> pl.Expr:
-        return pl.len()
+    def split(self, counted: pl.DataFrame) -> Iterator[Part]:
+        """The counts of each part, by value."""
+        keyed = counted.select("window_us", "part", of=self.of).filter(pl.col("of").is_not_null())
+        parts: dict[tuple[int, int], dict[int, int]] = {}
+        for window_us, part, key, count in keyed.group_by("window_us", "part", "of").len().iter_rows():
+            parts.setdefault((window_us, part), {})[key] = count
+        return (Part(*key, counts) for key, counts in parts.items())
 
     def zero(self) -> Value:
         return {}
@@ -144,6 +164,29 @@ class CountBy:
 
     def load(self, value: Value) -> Value:
         return dict(value)
+
+
+@dataclass(frozen=True)
+class Peak(CountBy):
+    """The most lines for any one value of an expression, such as a second of the window.
+
+    Counts by value within a window, whose partitions may share a value; a whole number over several windows, which
+    never do.
+    """
+
+    def merge(self, left: Value, right: Value) -> Value:
+        if isinstance(left, dict) and isinstance(right, dict):
+            return super().merge(left, right)
+        return max(self.span(left), self.span(right))
+
+    def span(self, value: Value) -> Value:
+        return max(value.values(), default=0) if isinstance(value, dict) else value
+
+    def dump(self, value: Value) -> Value:
+        return super().dump(value) if isinstance(value, dict) else value
+
+    def load(self, value: Value) -> Value:
+        return super().load(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

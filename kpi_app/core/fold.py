@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from kpi_app.core.aggregates import Measure, Value
+from kpi_app.core.aggregates import Measure, Plain, Split, Value
 from kpi_app.core.segment import SegmentKey, late_part
 from kpi_app.core.windows import US_PER_S
 
@@ -121,22 +121,19 @@ def _is_dropped(closes_us: pl.Expr, correct_for_s: int | None) -> pl.Expr:
 
 
 def _aggregate(counted: pl.DataFrame, measures: Sequence[Measure]) -> dict[SegmentKey, dict[str, Value]]:
-    plain = {m.name: m.aggregate.over() for m in measures if m.aggregate.by is None}
-    frame = counted.group_by("window_us", "part").agg(**plain)
-    parts = {_key(start_us, part): dict(zip(plain, row, strict=True)) for start_us, part, *row in frame.iter_rows()}
+    plain = {m.name: m.aggregate for m in measures if isinstance(m.aggregate, Plain)}
+    frame = counted.group_by("window_us", "part").agg(**{name: kind.over() for name, kind in plain.items()})
+    zeros = [(m.name, m.aggregate) for m in measures if m.name not in plain]
+    parts = {
+        _key(start_us, part): {name: kind.lift(cell) for (name, kind), cell in zip(plain.items(), row, strict=True)}
+        | {name: kind.zero() for name, kind in zeros}
+        for start_us, part, *row in frame.iter_rows()
+    }
     for measure in measures:
-        if measure.aggregate.by is not None:
-            _split(counted, measure.aggregate.by, measure, parts)
+        if isinstance(measure.aggregate, Split):
+            for window_us, part, value in measure.aggregate.split(counted):
+                parts[_key(window_us, part)][measure.name] = value
     return parts
-
-
-def _split(counted: pl.DataFrame, by: pl.Expr, measure: Measure, parts: dict[SegmentKey, dict[str, Value]]) -> None:
-    """Add a measure that is itself counts by the values of `by`."""
-    for values in parts.values():
-        values[measure.name] = measure.aggregate.zero()
-    frame = counted.group_by("window_us", "part", by.alias("_by")).agg(measure.aggregate.over().alias("_value"))
-    for start_us, part, key, value in frame.iter_rows():
-        parts[_key(start_us, part)][measure.name][key] = value
 
 
 def _key(window_us: int, part: int) -> SegmentKey:

@@ -1,14 +1,31 @@
-"""Merge: the segments of one window, over all source partitions, become one set of values."""
+"""Merge: segments of a window, over all source partitions, become one set of values; so do windows of a larger one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure, Value
 
+Values = dict[str, Value]
 
-def merge(encoded: Iterable[bytes], measures: Sequence[Measure]) -> Mapping[str, Value]:
-    """The measures over all lines of the given segments, in any order."""
+
+def merge(encoded: Iterable[bytes], measures: Sequence[Measure]) -> Values:
+    """The measures over all lines of the given segments of a window, in any order; not settled yet."""
     total = segments.empty(measures)
     for data in encoded:
         segments.absorb(total, segments.decode(data, measures).values, measures)
     return total.values
+
+
+def span(encoded: Iterable[bytes], measures: Sequence[Measure]) -> Values:
+    """The measures over all lines of the given windows, in any order; not settled yet."""
+    total = segments.empty(measures)
+    for data in encoded:
+        values = segments.decode(data, measures).values
+        segments.absorb(total, {m.name: m.aggregate.span(values[m.name]) for m in measures}, measures)
+    return total.values
+
+
+def settle(many: Sequence[Values], measures: Sequence[Measure]) -> None:
+    """Do what merging has put off, for many windows at once, in place."""
+    for measure in measures:
+        measure.aggregate.settle([values[measure.name] for values in many])

@@ -13,6 +13,7 @@ from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
 from kpi_app.core.fold import Folded, TimeRules
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
+from kpi_app.core.merge import settle
 from kpi_app.core.segment import LATE_BLOCK, Segment, SegmentKey
 from kpi_app.core.windows import US_PER_S
 
@@ -114,6 +115,7 @@ class PartitionState:
         if self.committed is not None and self.committed.ledger == self.ledger and not drops:
             return None
         touched, self._touched = self._touched, set()
+        settle([self._open[key].values for key in touched], self._measures)
         puts, live = {}, {}
         for key in touched:
             segment = self._open[key]

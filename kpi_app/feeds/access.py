@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from kpi_app.core.aggregates import INT64_MAX, Count, CountBy, Max, Measure, Min, Sum, Value
+from kpi_app.core.aggregates import INT64_MAX, Count, Max, Measure, Min, Peak, Sum, Value
 from kpi_app.core.windows import utc_us
 from kpi_app.feeds.access_formats import COMBINED, COMBINED_XFF, COMMON, FORMATS, LENIENT, STRICT, TIME
 from kpi_app.feeds.base import Feed
@@ -79,7 +79,7 @@ def row(values: Mapping[str, Value], window_s: int) -> dict[str, object]:
     return {
         "requests": requests,
         "requests_per_second": requests / window_s,
-        "peak_requests_per_second": max(values["per_second"].values(), default=0),
+        "peak_requests_per_second": PEAK.span(values["per_second"]),
         "bytes_sent": min(values["bytes_sent"], INT64_MAX),
         **{f"status_{n}xx": values[f"status_{n}xx"] for n in _CLASSES},
         "status_other": values["status_other"],
@@ -95,6 +95,8 @@ def _aware(event_us: int | None) -> object:
 
 _status_class = pl.col("status") // 100
 
+PEAK = Peak(pl.col("second"))
+
 ACCESS = Feed(
     name="access",
     table="access_kpi",
@@ -107,7 +109,7 @@ ACCESS = Feed(
         Measure("status_other", Count(~_status_class.is_in(_CLASSES).fill_null(False))),
         Measure("first_event", Min(pl.col("event_us"))),
         Measure("last_event", Max(pl.col("event_us"))),
-        Measure("per_second", CountBy(pl.col("second"))),
+        Measure("per_second", PEAK),
     ),
     parse=parse,
     row=row,

@@ -53,8 +53,7 @@ class Check:
         self._feed = feed
         self._log_format = log_format
         self._rules = rules
-        # what is split by second of the window means nothing over all windows
-        self._measures = [measure for measure in feed.measures if measure.aggregate.by is None]
+        self._measures = feed.measures
         self._total: Segment = empty(self._measures)
         self._watermark_us: int | None = None
         self.lines = 0
@@ -75,7 +74,7 @@ class Check:
         folded = fold(parsed, self._watermark_us, self._rules, self._measures)
         self._watermark_us = folded.watermark_us
         for values in folded.parts.values():
-            absorb(self._total, values, self._measures)
+            absorb(self._total, {m.name: m.aggregate.span(values[m.name]) for m in self._measures}, self._measures)
         for offset, reason in folded.rejected:
             self.rejected.setdefault(reason, Rejects()).add(offset + 1, lines[offset - self.lines])
         self.formats.update(_formats(parsed))
@@ -88,7 +87,7 @@ class Check:
 
     @property
     def totals(self) -> dict[str, Value]:
-        """The feed's measures over all lines, by name; those by second are left out."""
+        """The feed's measures over all lines, by name."""
         return self._total.values
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi_app.core.aggregates import INT64_MAX, Aggregate, Count, CountBy, Max, Min, Sum
+from kpi_app.core.aggregates import INT64_MAX, Aggregate, Count, CountBy, Max, Min, Peak, Sum
 
 X = pl.col("x")
 WHOLE = st.integers(0, INT64_MAX)
@@ -18,6 +18,8 @@ KINDS: list[tuple[Aggregate, st.SearchStrategy[Any]]] = [
     (Min(X), st.none() | st.integers()),
     (Max(X), st.none() | st.integers()),
     (CountBy(X), st.dictionaries(st.integers(0, 59), st.integers(1, 1_000))),
+    (Peak(X), st.dictionaries(st.integers(0, 59), st.integers(1, 1_000))),
+    (Peak(X), st.integers(0, 1_000)),
 ]
 
 
