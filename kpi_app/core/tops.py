@@ -11,8 +11,10 @@ lists are merged, which is one `group_by` over all lists at once. The floor is a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, compress
+from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from kpi_app.core.aggregates import INT64_MAX, Part, Split, Value
@@ -21,37 +23,62 @@ from kpi_app.core.aggregates import INT64_MAX, Part, Split, Value
 CANDIDATES = 1_000
 ROOM = 32 * 1024
 
-#: Rows that wait to be merged into a list before it is settled on its own: bounds the memory between checkpoints.
+#: Rows that wait to be merged into lists before these are settled on their own: bounds the memory between checkpoints.
 _PUT_OFF = 50_000
 
 #: The value of the row that stands for all others.
 OTHER = "(other)"
 
-_LIST = ("list", "dimension")
+#: A list and a dimension of it in one number: `list * _DIMENSIONS + dimension` is quicker to group by than both.
+_DIMENSIONS = 256
+
 _value, _weight = pl.col("value"), pl.col("requests") - pl.col("credit")
+
+
+class Found(NamedTuple):
+    """What a batch added to one part: the rows of `frame` whose `of` is this."""
+
+    frame: pl.DataFrame
+    of: int
+    rows: int
+
+
+class Settled(NamedTuple):
+    """Lists in their bounds, as they are stored: columns, and how many rows of them each dimension has."""
+
+    dimensions: list[tuple[int, int]]
+    columns: dict[str, list[Value]]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, those of floors included."""
+        return len(self.columns["value"])
 
 
 @dataclass
 class Lists:
-    """The top lists of a set of lines: rows of `dimension` (UInt8), `value`, `requests`, `credit` and the sums.
+    """The top lists of a set of lines: pieces that mean their sum; a single settled one after `Tops.settle`."""
 
-    Several frames mean their sum; `Tops.settle` makes one of them, sorted, with every list in its bounds.
-    """
-
-    frames: list[pl.DataFrame] = field(default_factory=list)
-    settled: bool = False
+    pieces: list[Found | Settled] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         """How many rows there are, put off ones included."""
-        return sum(map(len, self.frames))
+        return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def settled(self) -> Settled | None:
+        """The only piece, where that is all."""
+        only = self.pieces[0] if len(self.pieces) == 1 else None
+        return only if isinstance(only, Settled) else None
 
 
 @dataclass(frozen=True)
 class Tops(Split):
     """Top lists of several dimensions: of each one the lines by value, and whole-number sums over them.
 
-    The column of a dimension (String) is null where a line has no such thing at all: it is in no list then.
+    The column of a dimension (String) is null where a line has no such thing at all: it is in no list then. A sum
+    over one batch must fit into an Int64.
     """
 
     dimensions: Mapping[str, str]
@@ -59,88 +86,125 @@ class Tops(Split):
 
     def split(self, counted: pl.DataFrame) -> Iterator[Part]:
         """The lists of each part, exact: what a batch may hold is bounded already."""
-        lines = counted.select("window_us", "part", *self.dimensions.values(), **self.sums)
-        lists = [
-            self._list(lines, number, column)
-            for number, column in enumerate(self.dimensions.values())
-            if lines[column].null_count() < len(lines)
-        ]
-        if not lists:
-            return
-        frame = pl.concat(pl.collect_all(lists)).sort("window_us", "part", "dimension")
-        rows = frame.drop("window_us", "part")
-        start = 0
-        for window_us, part, length in frame.group_by("window_us", "part", maintain_order=True).len().iter_rows():
-            yield Part(window_us, part, Lists([rows[start : start + length]]))
-            start += length
+        part = ["window_us", "part"]
+        lines = counted.select(*part, *self.dimensions.values(), **self.sums)
+        parts = lines.select(part).unique().with_row_index("of")
+        of = lines.select(part).join(parts, on=part, how="left", maintain_order="left")["of"]
+        frame = self._by_value(lines, of)
+        rows = dict(frame.group_by("of").len().iter_rows())
+        for number, window_us, number_of_part in parts.iter_rows():
+            if number in rows:
+                yield Part(window_us, number_of_part, Lists([Found(frame, number, rows[number])]))
 
-    def _list(self, lines: pl.DataFrame, number: int, column: str) -> pl.LazyFrame:
-        sums = [pl.col(name).cast(pl.Int128).sum().clip(upper_bound=INT64_MAX).cast(pl.Int64) for name in self.sums]
-        return (
-            lines.lazy()
-            .filter(pl.col(column).is_not_null())
-            .group_by("window_us", "part", value=pl.col(column))
-            .agg(pl.len().cast(pl.Int64).alias("requests"), pl.lit(0, dtype=pl.Int64).alias("credit"), *sums)
-            .with_columns(dimension=pl.lit(number, dtype=pl.UInt8))
+    def _by_value(self, lines: pl.DataFrame, of: pl.Series) -> pl.DataFrame:
+        """All dimensions below each other, in one `group_by`: twice as fast as one of each."""
+        filled = [(n, column) for n, column in enumerate(self.dimensions.values()) if lines[column].count()]
+        if not filled:
+            return pl.DataFrame(schema={"of": pl.UInt32})
+        times = len(filled)
+        numbers = np.repeat(np.array([number for number, _ in filled], dtype=np.uint32), len(lines))
+        key = np.tile(of.to_numpy().astype(np.uint32) * _DIMENSIONS, times) + numbers
+        long = pl.DataFrame(
+            {
+                "key": key,
+                "value": pl.concat([lines[column].alias("value") for _, column in filled]),
+                **{name: pl.concat([lines[name]] * times) for name in self.sums},
+            }
+        )
+        grouped = long.filter(_value.is_not_null()).group_by("key", "value")
+        return grouped.agg(pl.len().cast(pl.Int64).alias("requests"), *map(pl.sum, self.sums)).select(
+            of=pl.col("key") // _DIMENSIONS,
+            dimension=pl.col("key") % _DIMENSIONS,
+            value=_value,
+            requests="requests",
+            credit=pl.lit(0, dtype=pl.Int64),
+            **{name: pl.col(name).cast(pl.Int64) for name in self.sums},
         )
 
     def zero(self) -> Value:
         return Lists()
 
     def merge(self, left: Value, right: Value) -> Value:
-        left.frames.extend(right.frames)
-        left.settled = False
-        if len(left.frames) > 1 and left.rows > _PUT_OFF:
+        left.pieces.extend(right.pieces)
+        if len(left.pieces) > 1 and left.rows > _PUT_OFF:
             self.settle([left])
         return left
 
     def settle(self, values: Sequence[Value]) -> None:
         """Merge what was put off and bring every list into its bounds, for all values in one go."""
-        todo = [lists for lists in values if lists.rows and not lists.settled]
+        todo = [lists for lists in values if lists.pieces and not lists.settled]
         if not todo:
             return
-        of = pl.Series("list", [number for number, lists in enumerate(todo) for _ in range(lists.rows)], pl.UInt32)
-        every = pl.concat([frame.select(self._columns) for lists in todo for frame in lists.frames])
-        merged = _bounded(every.with_columns(of).group_by(*_LIST, "value").agg(self._added())).sort(*_LIST, "value")
-        rows = merged.drop("list")
+        keyed = _bounded(self._frame(todo).group_by("key", "value").agg(self._added())).sort("key", "value")
+        lengths = [dict[int, int]() for _ in todo]
+        for key, length in keyed.group_by("key", maintain_order=True).len().iter_rows():
+            lengths[key // _DIMENSIONS][key % _DIMENSIONS] = length
+        columns = keyed.select("value", *self._whole).to_dict(as_series=False)
         start = 0
-        for lists, length in zip(todo, merged.group_by("list", maintain_order=True).len()["len"], strict=True):
-            lists.frames, lists.settled = [rows[start : start + length]], True
-            start += length
+        for lists, dimensions in zip(todo, lengths, strict=True):
+            end = start + sum(dimensions.values())
+            cut = {name: column[start:end] for name, column in columns.items()}
+            lists.pieces = [Settled(list(dimensions.items()), cut)]
+            start = end
+
+    def _frame(self, many: Sequence[Lists]) -> pl.DataFrame:
+        """The rows of all pieces: `key`, `value`, `requests`, `credit` and the sums."""
+        found: dict[int, tuple[pl.DataFrame, list[tuple[int, int]]]] = {}
+        stored: list[tuple[int, Settled]] = []
+        for number, lists in enumerate(many):
+            for piece in lists.pieces:
+                if isinstance(piece, Settled):
+                    stored.append((number, piece))
+                else:
+                    found.setdefault(id(piece.frame), (piece.frame, []))[1].append((piece.of, number))
+        frames = [self._of_found(frame, lists) for frame, lists in found.values()]
+        return pl.concat([self._of_stored(stored), *frames])
+
+    def _of_found(self, frame: pl.DataFrame, lists: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        of = frame["of"].to_numpy()
+        number = np.full(int(of.max()) + 1, -1, dtype=np.int64)
+        number[[of for of, _ in lists]] = [number for _, number in lists]
+        key = pl.Series("key", number[of] * _DIMENSIONS + frame["dimension"].to_numpy())
+        return frame.select(key, "value", *self._whole).filter(pl.col("key") >= 0)
+
+    def _of_stored(self, stored: Sequence[tuple[int, Settled]]) -> pl.DataFrame:
+        runs = [(n * _DIMENSIONS + dimension, length) for n, piece in stored for dimension, length in piece.dimensions]
+        keys, lengths = zip(*runs, strict=True) if runs else ((), ())
+        columns = {
+            name: list(chain.from_iterable(piece.columns[name] for _, piece in stored))
+            for name in ("value", *self._whole)
+        }
+        key = np.repeat(np.array(keys, dtype=np.int64), np.array(lengths, dtype=np.int64))
+        schema = {"key": pl.Int64, "value": pl.String} | dict.fromkeys(self._whole, pl.Int64)
+        return pl.DataFrame({"key": key, **columns}, schema=schema)
 
     def _added(self) -> list[pl.Expr]:
         added = [pl.col("requests").sum(), pl.col("credit").sum()]
-        return added + [
-            pl.col(name).cast(pl.Int128).sum().clip(upper_bound=INT64_MAX).cast(pl.Int64) for name in self.sums
-        ]
+        return added + [pl.col(n).cast(pl.Int128).sum().clip(upper_bound=INT64_MAX).cast(pl.Int64) for n in self.sums]
 
     @property
-    def _columns(self) -> list[str]:
-        return ["dimension", "value", "requests", "credit", *self.sums]
+    def _whole(self) -> list[str]:
+        return ["requests", "credit", *self.sums]
 
     def dump(self, value: Value) -> Value:
-        """Columns, and how many rows of them each dimension has."""
+        """The settled columns; the dimensions by name."""
         self.settle([value])
-        if not value.frames:
+        settled = value.settled
+        if settled is None:
             return {}
-        (frame,) = value.frames
-        columns = frame.select(self._columns).to_dict(as_series=False)
         names = list(self.dimensions)
-        lengths = [[names[number], len(list(run))] for number, run in groupby(columns.pop("dimension"))]
-        return {"dimensions": lengths, **columns}
+        return {"dimensions": [[names[number], length] for number, length in settled.dimensions], **settled.columns}
 
     def load(self, value: Value) -> Value:
         """What `dump` was given; dimensions that are no more are left out."""
         if not value:
             return Lists()
         numbers = {name: number for number, name in enumerate(self.dimensions)}
-        dimension = [numbers.get(name) for name, length in value["dimensions"] for _ in range(length)]
-        whole = dict.fromkeys(("requests", "credit", *self.sums), pl.Int64)
-        frame = pl.DataFrame(
-            {"dimension": dimension, "value": value["value"], **{name: value[name] for name in whole}},
-            schema={"dimension": pl.UInt8, "value": pl.String, **whole},
-        )
-        return Lists([frame.filter(pl.col("dimension").is_not_null())], settled=True)
+        columns = {name: value[name] for name in ("value", *self._whole)}
+        if not all(name in numbers for name, _ in value["dimensions"]):
+            kept = [name in numbers for name, length in value["dimensions"] for _ in range(length)]
+            columns = {name: [*compress(column, kept)] for name, column in columns.items()}
+        return Lists([Settled([(numbers[n], length) for n, length in value["dimensions"] if n in numbers], columns)])
 
     def listed(self, values: Sequence[Value], totals: pl.DataFrame, top: int) -> pl.DataFrame:
         """The rows that people read, of several windows in one go.
@@ -151,67 +215,54 @@ class Tops(Split):
         those, in every column.
         """
         self.settle(values)
-        frames = [
-            frame.select(pl.lit(number, dtype=pl.UInt32).alias("list"), *self._columns)
-            for number, lists in enumerate(values)
-            for frame in lists.frames
-        ]
         added = ["requests", *self.sums]
-        empty = pl.DataFrame(
-            schema={"list": pl.UInt32, "dimension": pl.String, "value": pl.String}
-            | dict.fromkeys(["requests", "requests_error", *self.sums], pl.Int64)
-        )
-        if not frames:
-            return empty
-        every = pl.concat(frames)
-        floors = every.filter(_value.is_null()).select(*_LIST, floor="credit")
+        every = self._frame(values).sort("key", "requests", "value", descending=[False, True, False])
+        floors = every.filter(_value.is_null()).select("key", floor="credit")
         heaviest = (
             every.filter(_value.is_not_null())
-            .sort(*_LIST, "requests", "value", descending=[False, False, True, False])
-            .filter(pl.int_range(pl.len()).over(*_LIST) < top)
-            .join(floors, on=_LIST, how="left", maintain_order="left")
+            .filter(pl.int_range(pl.len()).over("key") < top)
+            .join(floors, on="key", how="left", maintain_order="left")
             .with_columns(requests_error=pl.col("floor").fill_null(0) - pl.col("credit"))
         )
-        listed = heaviest.group_by(*_LIST, maintain_order=True).agg(pl.col(added).cast(pl.Int128).sum())
-        whole = totals.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("list"), pl.col(added).name.suffix("_all"))
-        others = listed.join(whole, on="list", how="left", maintain_order="left").select(
-            *_LIST,
-            pl.lit(OTHER).alias("value"),
-            pl.lit(0, dtype=pl.Int64).alias("requests_error"),
-            # nothing is below 0 but where a sum has stopped at the largest there is
-            *((pl.col(f"{name}_all") - pl.col(name)).clip(lower_bound=0).cast(pl.Int64).alias(name) for name in added),
+        listed = heaviest.group_by("key", maintain_order=True).agg(pl.col(added).cast(pl.Int128).sum())
+        whole = totals.select(added)[listed["key"] // _DIMENSIONS]
+        rest = [  # nothing is below 0 but where a sum has stopped at the largest there is
+            (whole[name].cast(pl.Int128) - listed[name]).clip(lower_bound=0).cast(pl.Int64).alias(name)
+            for name in added
+        ]
+        others = listed.select(
+            "key", pl.lit(OTHER).alias("value"), pl.lit(0, dtype=pl.Int64).alias("requests_error"), *rest
         )
-        names = pl.Series(list(self.dimensions), dtype=pl.String)
-        columns = list(empty.columns)
-        rows: pl.DataFrame = pl.concat([heaviest.select(columns), others.select(columns)]).sort(
-            "list", "dimension", maintain_order=True
+        columns = ["key", "value", "requests", "requests_error", *self.sums]
+        rows = pl.concat([heaviest.select(columns), others.select(columns)]).sort("key", maintain_order=True)
+        names = pl.Series("dimension", list(self.dimensions), dtype=pl.String)
+        number = pl.col("key") // _DIMENSIONS
+        return rows.select(
+            number.cast(pl.UInt32).alias("list"), names.gather(rows["key"] % _DIMENSIONS), pl.col(columns[1:])
         )
-        return rows.with_columns(names.gather(rows["dimension"]).alias("dimension"))
 
 
 def _bounded(merged: pl.DataFrame) -> pl.DataFrame:
     """Drop the lightest values of lists that have too many, and raise their floors."""
     full = (
-        merged.group_by(*_LIST)
+        merged.group_by("key")
         .agg(values=_value.count(), room=_value.str.len_bytes().sum())
         .filter((pl.col("values") > CANDIDATES) | (pl.col("room") > ROOM))
-        .select(_LIST)
+        .select("key")
     )
     if full.is_empty():
         return merged
-    over = merged.join(full, on=_LIST, how="semi").with_columns(is_floor=_value.is_null(), weight=_weight)
-    over = over.sort(*_LIST, "is_floor", "weight", "value", descending=[False, False, True, True, False])
+    over = merged.join(full, on="key", how="semi").with_columns(is_floor=_value.is_null(), weight=_weight)
+    over = over.sort("key", "is_floor", "weight", "value", descending=[False, True, True, False])
     kept = pl.col("is_floor") | (
-        ((~pl.col("is_floor")).cum_sum().over(*_LIST) <= CANDIDATES)
-        & (_value.str.len_bytes().fill_null(0).cum_sum().over(*_LIST) <= ROOM)
+        ((~pl.col("is_floor")).cum_sum().over("key") <= CANDIDATES)
+        & (_value.str.len_bytes().fill_null(0).cum_sum().over("key") <= ROOM)
     )
     over = over.with_columns(kept=kept)
-    raised = over.filter(~pl.col("kept")).group_by(*_LIST).agg(by=pl.col("weight").max().clip(lower_bound=0))
+    raised = over.filter(~pl.col("kept")).group_by("key").agg(by=pl.col("weight").max().clip(lower_bound=0))
     rows = over.filter("kept").select(merged.columns)
-    first = raised.join(rows.filter(_value.is_null()), on=_LIST, how="anti").select(_LIST)
-    others = [
-        pl.lit(None if name == "value" else 0, dtype=kind).alias(name) for name, kind in list(merged.schema.items())[2:]
-    ]
-    rows = pl.concat([rows, first.with_columns(others).select(merged.columns)])
-    rows = rows.join(raised, on=_LIST, how="left").with_columns(credit=pl.col("credit") + pl.col("by")).drop("by")
-    return pl.concat([merged.join(full, on=_LIST, how="anti"), rows])
+    first = raised.join(rows.filter(_value.is_null()), on="key", how="anti").select("key")
+    zeros = [pl.lit(0, dtype=pl.Int64).alias(name) for name in merged.columns[2:]]
+    rows = pl.concat([rows, first.with_columns(pl.lit(None, dtype=pl.String).alias("value"), *zeros)])
+    rows = rows.join(raised, on="key", how="left").with_columns(credit=pl.col("credit") + pl.col("by")).drop("by")
+    return pl.concat([merged.join(full, on="key", how="anti"), rows])

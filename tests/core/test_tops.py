@@ -170,13 +170,14 @@ def test_what_is_put_off_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tops_of, "_PUT_OFF", 10)
     total = united(lists_of([(f"/{n}", "200", 1)]) for n in range(30))
     assert total.rows <= 30 + 1 + 10
-    assert len(total.frames) <= 6
+    assert len(total.pieces) <= 6
 
 
 def test_sums_stop_at_the_largest_there_is() -> None:
     """Hostile sizes don't wrap around."""
-    lines: list[Line] = [("/", "200", INT64_MAX - 5), ("/", "200", 10)]
-    assert {row["bytes_sent"] for row in read(lists_of(lines), [("/", "200", INT64_MAX)])} == {INT64_MAX, 0}
+    batches: list[list[Line]] = [[("/", "200", INT64_MAX - 5)], [("/", "200", 10)]]
+    rows = read(united(map(lists_of, batches)), [("/", "200", INT64_MAX), ("/", "200", 0)])
+    assert {row["bytes_sent"] for row in rows} == {INT64_MAX, 0}
 
 
 def test_a_dimension_that_is_no_more_is_left_out() -> None:
