@@ -5,7 +5,7 @@ from typing import Any
 
 from kpi_app.feeds.base import Feed
 from kpi_app.sinks import queries
-from kpi_app.sinks.connect import Database
+from kpi_app.sinks.connect import Database, Session
 
 _SQL = queries.load("read")
 
@@ -36,3 +36,26 @@ async def is_settled(database: Database, feed: Feed, topic: str) -> bool:
     sql = _SQL["is_settled"].format(table=queries.identifiers([feed.table]))
     async with database.session() as session:
         return bool(await session.value(sql, topic))
+
+
+async def extent(database: Database, feed: Feed, size_s: int) -> tuple[datetime, datetime] | None:
+    """From the start of the first stored window of a size to the end of the last; None when there is none."""
+    sql = _SQL["extent"].format(table=queries.identifiers([feed.table]))
+    async with database.session() as session:
+        [row] = await session.fetch(sql, size_s)
+    return None if row["first"] is None else (row["first"], row["last"])
+
+
+async def states(
+    session: Session, feed: Feed, size_s: int, start: datetime, end: datetime, only_closed: bool
+) -> dict[datetime, bytes]:
+    """The mergeable states of windows of a size that start in `[start, end)`, by start in ascending order."""
+    sql = _SQL["states"].format(table=queries.identifiers([feed.table]))
+    return {row["window_start"]: row["sketches"] for row in await session.fetch(sql, size_s, start, end, only_closed)}
+
+
+async def tops(database: Database, feed: Feed, size_s: int, start: datetime, dimension: str) -> list[dict[str, Any]]:
+    """The rows of one window and dimension, the heaviest first, `(other)` last."""
+    sql = _SQL["tops"].format(table=queries.identifiers([f"{feed.table}_by"]))
+    async with database.session() as session:
+        return [dict(row) for row in await session.fetch(sql, size_s, start, dimension)]

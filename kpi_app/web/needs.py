@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
+from kpi_app.report.ask import Wish
 
 
 class Table(Protocol):
@@ -55,6 +56,14 @@ class Reader(Protocol):
         self, size_s: int, start: datetime | None, end: datetime | None, limit: int
     ) -> Sequence[Mapping[str, Any]]:
         """The latest `limit` rows of a size that start in `[start, end)`, oldest first."""
+        ...
+
+    async def report(self, wish: Wish) -> Sequence[Mapping[str, Any]]:
+        """The rows of a report. Raises `UserError`, too."""
+        ...
+
+    async def top(self, size_s: int, start: datetime, dimension: str) -> Sequence[Mapping[str, Any]]:
+        """The values of a dimension in one window, the heaviest first."""
         ...
 
     async def close(self) -> None:

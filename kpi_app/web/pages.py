@@ -7,10 +7,12 @@ from aiohttp import web
 
 import kpi_app
 from kpi_app.feeds.base import Feed
+from kpi_app.report.unite import dimensions
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web.answers import Page, guard, json
 from kpi_app.web.needs import Owned, Reader
 from kpi_app.web.probes import Probes
+from kpi_app.web.reports import Reports
 from kpi_app.web.rows import Rows
 from kpi_app.web.tables import Described, Tables
 
@@ -36,11 +38,14 @@ def register(app: Any, owned: Owned, reader: Reader, metrics: Metrics, feed: Fee
 
     probes = Probes(owned, reader, metrics)
     tables = Tables(owned, feed.measures, listed)
+    reports = Reports(reader, sizes_s, dimensions(feed))
     pages: list[tuple[str, str, Page]] = [
         ("/livez", "200 while the worker's loop answers", probes.livez),
         ("/readyz", "200 when it has its partitions and Postgres, otherwise 503 and what is missing", probes.readyz),
         ("/metrics", "metrics for Prometheus", probes.metrics),
         ("/kpi/windows", "rows: ?size=60&from=2026-01-31T08:00:00Z&to=…&limit=…", Rows(reader, sizes_s).windows),
+        ("/kpi/report", "any span: ?from=…&to=…&window=1h&by=path&top=10", reports.report),
+        ("/kpi/top", "a window's values: ?dimension=path&window_start=2026-01-31T08:00:00Z&size=60", reports.top),
         ("/table/", "the tables", tables.tables),
         ("/table/{name}/", "what this worker holds of a table", tables.table),
         ("/table/{name}/{key:.+}/", "one key of it", tables.key),

@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
+from kpi_app.report.ask import Wish, resolve
+from kpi_app.report.unite import report
 from kpi_app.sinks import read
 from kpi_app.sinks.connect import Database, Limits
 
@@ -14,13 +18,18 @@ _ROWS = Limits(connect_s=2, command_s=3, connections=2)
 #: The probe's own, so that a crowd of readers does not make the worker look cut off from Postgres.
 _PROBE = Limits(connect_s=2, command_s=3, connections=1)
 
+#: Rows of a report that a worker makes beside its other work.
+MOST_SPANS = 750
+
 
 class PostgresReader:
     """Reads one feed's rows. Connects when first asked."""
 
-    def __init__(self, dsn: str, feed: Feed, topic: str) -> None:
+    def __init__(self, dsn: str, feed: Feed, topic: str, sizes_s: Sequence[int], zone: ZoneInfo) -> None:
         self._feed = feed
         self._topic = topic
+        self._sizes_s = sizes_s
+        self._zone = zone
         self._rows = Database(dsn, _ROWS)
         self._probe = Database(dsn, _PROBE)
 
@@ -33,6 +42,17 @@ class PostgresReader:
     ) -> Sequence[Mapping[str, Any]]:
         """The latest `limit` rows of a size that start in `[start, end)`, oldest first."""
         return await read.windows(self._rows, self._feed, size_s, start, end, limit)
+
+    async def report(self, wish: Wish) -> Sequence[Mapping[str, Any]]:
+        """The rows of a report, united from stored windows."""
+        asked = await resolve(wish, self._rows, self._feed, self._sizes_s[0], self._zone)
+        if len(asked.spans) > MOST_SPANS:
+            raise UserError(f"that is more than {MOST_SPANS} rows: `kpi report` makes them")
+        return await report(self._rows, self._feed, self._sizes_s, asked)
+
+    async def top(self, size_s: int, start: datetime, dimension: str) -> Sequence[Mapping[str, Any]]:
+        """The values of a dimension in one window, the heaviest first."""
+        return await read.tops(self._rows, self._feed, size_s, start, dimension)
 
     async def close(self) -> None:
         """Let go of every connection, within seconds. May be called twice."""

@@ -18,3 +18,21 @@ SELECT topic, partition, next_offset, lines, counted, rejected, late_dropped, du
 -- Nothing is left to merge, and every row is closed.
 SELECT NOT EXISTS (SELECT FROM dirty_window WHERE topic = $1)
    AND NOT EXISTS (SELECT FROM {table} WHERE NOT closed) AS is_settled;
+
+-- extent --
+-- From the start of the first window of a size to the end of the last.
+SELECT min(window_start) AS first, max(window_start) + make_interval(secs => $1::integer) AS last
+  FROM {table} WHERE window_seconds = $1;
+
+-- states --
+-- The mergeable states of windows of one size ($1) in a span of time, of closed ones only where $4 says so.
+SELECT window_start, sketches FROM {table}
+ WHERE window_seconds = $1 AND window_start >= $2 AND window_start < $3 AND (closed OR NOT $4)
+   AND sketches IS NOT NULL
+ ORDER BY window_start;
+
+-- tops --
+-- The values of a dimension in one window.
+SELECT value, requests, requests_error, bytes_sent, errors FROM {table}
+ WHERE window_seconds = $1 AND window_start = $2 AND dimension = $3
+ ORDER BY value = '(other)', requests DESC, value;

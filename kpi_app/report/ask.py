@@ -1,0 +1,57 @@
+"""What was asked for, in words, becomes spans: for the command and the page alike."""
+
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from kpi_app.core.windows import parse_duration, utc
+from kpi_app.errors import UserError
+from kpi_app.feeds.base import Feed
+from kpi_app.report.spans import cut, whole
+from kpi_app.report.unite import Asked
+from kpi_app.sinks.connect import Database
+from kpi_app.sinks.read import extent
+
+#: Values of a dimension that a report lists unless told otherwise, and at most.
+TOP, MOST_TOP = 10, 1_000
+
+
+class Wish(NamedTuple):
+    """What was asked for: times in ISO 8601, a length such as 1h, a dimension; None where nothing was said."""
+
+    start: str | None = None
+    end: str | None = None
+    window: str | None = None
+    by: str | None = None
+    top: int = TOP
+
+
+async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone: ZoneInfo) -> Asked:
+    """The spans of a report; without times those from the first stored window to the last.
+
+    A time without a zone is one in `zone`. Raises `UserError`, `SinkBusy` and `SinkRefused`.
+    """
+    start = time(wish.start, zone) if wish.start else None
+    end = time(wish.end, zone) if wish.end else None
+    if start is None or end is None:
+        stored = await extent(database, feed, base_s)
+        if stored is None:
+            return Asked([], wish.by, wish.top)
+        start, end = start or stored[0], end or stored[1]
+    span = whole(start, end, base_s)
+    if wish.window is None:
+        return Asked([span], wish.by, wish.top)
+    try:
+        length_s = parse_duration(wish.window)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return Asked(cut(span, length_s, base_s, zone), wish.by, wish.top)
+
+
+def time(text: str, zone: ZoneInfo) -> datetime:
+    """A date or a time in ISO 8601, as UTC. Raises `UserError`."""
+    try:
+        told = datetime.fromisoformat(text)
+        return utc((told if told.tzinfo else told.replace(tzinfo=zone)).timestamp())
+    except (ValueError, OverflowError):
+        raise UserError(f"{text!a} is not a date or time such as 2026-01-31 or 2026-01-31T08:00Z") from None

@@ -1,0 +1,32 @@
+"""`kpi report`: asks Postgres, prints."""
+
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from kpi_app.errors import SinkBusy, SinkRefused, UserError
+from kpi_app.feeds.access import ACCESS
+from kpi_app.report import render
+from kpi_app.report.ask import Wish, resolve
+from kpi_app.report.unite import report as unite
+from kpi_app.settings import Settings
+from kpi_app.sinks.connect import Database, Limits
+
+
+async def report(settings: Settings, wish: Wish, form: str, out: Console) -> None:
+    """Print a report as `table`, `csv` or `json`. Raises `UserError`."""
+    zone = ZoneInfo(settings.timezone)
+    try:
+        async with Database(settings.database_url.get_secret_value(), Limits(command_s=None)) as database:
+            asked = await resolve(wish, database, ACCESS, settings.base_window_s, zone)
+            rows = await unite(database, ACCESS, settings.windows, asked)
+    except (SinkBusy, SinkRefused) as error:
+        raise UserError(str(error)) from error
+    if form == "csv":
+        out.file.write(render.as_csv(rows))
+    elif form == "json":
+        out.file.write(render.as_json(rows) + "\n")
+    elif rows:
+        out.print(render.as_table(rows, zone))
+    else:
+        out.print("no lines were counted in that span")
