@@ -11,6 +11,7 @@ from kpi_app.core.aggregates import INT64_MAX
 from kpi_app.feeds import FEEDS
 from kpi_app.feeds.access import ACCESS, parse
 from kpi_app.feeds.access_formats import FORMATS
+from kpi_app.feeds.base import Reading
 from tests.feeds.nasty import LINES
 from tests.recount import Rejected, read
 
@@ -27,7 +28,7 @@ def parsed(*lines: str | None, log_format: str = "auto") -> list[Parsed]:
     """Format, time, status and bytes of each line that is accepted; the reason of each that isn't."""
     reasons = ["json" if line is None else None for line in lines]
     frame = parse(
-        pl.DataFrame({"line": lines, "reason": reasons}, {"line": pl.String, "reason": pl.String}), log_format
+        pl.DataFrame({"line": lines, "reason": reasons}, {"line": pl.String, "reason": pl.String}), Reading(log_format)
     )
     assert frame.schema["event_us"] == frame.schema["bytes"] == pl.Int64
     return [
@@ -201,10 +202,10 @@ def test_request_ends_where_status_and_size_first_fit() -> None:
 def test_reason_that_a_line_already_has_is_kept() -> None:
     """A value that gave no line keeps its reason, and rows keep their places and their other columns."""
     frame = pl.DataFrame({"line": [None, COMMON], "reason": ["json", None], "offset": [7, 8]})
-    result = parse(frame, "auto")
+    result = parse(frame, Reading())
     assert result.select("offset", "reason").rows() == [(7, "json"), (8, None)]
     assert "line" not in result.columns
-    assert parse(frame.clear(), "auto").is_empty()
+    assert parse(frame.clear(), Reading()).is_empty()
 
 
 def by_recount(line: str, log_format: str) -> Parsed:
