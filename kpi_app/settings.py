@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 import zoneinfo
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from kpi_app.core.windows import format_duration, parse_duration
 from kpi_app.errors import UserError
 from kpi_app.feeds import FEEDS
+from kpi_app.feeds.base import Reading
 
 
 def _seconds(value: object) -> object:
@@ -77,6 +79,29 @@ def _log_format(value: str) -> str:
     return value
 
 
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    given = "" if value == "none" else value
+    try:
+        return tuple(ip_network(network.strip()) for network in given.split(",") if network.strip())
+    except ValueError:
+        raise ValueError("none, or networks such as 10.0.0.0/8, several with commas between") from None
+
+
+def _on_or_off(value: object) -> object:
+    known = {"on": True, "off": False}
+    if isinstance(value, str) and value.lower() not in known:
+        raise ValueError("on or off")
+    return known[value.lower()] if isinstance(value, str) else value
+
+
+def _visitor_key(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value()) < 16:
+        raise ValueError("at least 16 characters, or nothing")
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
@@ -121,6 +146,15 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="time zone of the views, such as Europe/Berlin; `kpi migrate` puts it in force"
     )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (), description="networks of the proxies whose X-Forwarded-For is believed; none, or some with commas between"
+    )
+    anonymise_ip: Annotated[bool, BeforeValidator(_on_or_off)] = Field(
+        True, description="on: of a client's address only its network is kept (the last octet, of IPv6 80 bits, is 0)"
+    )
+    visitor_key: Annotated[SecretStr, AfterValidator(_visitor_key)] = Field(
+        SecretStr(""), description="secret of the numbers that stand for visitors; at least 16 characters"
+    )
     data_dir: Path = Field(
         Path("kpi-data"), description="local state; a worker's own part of it is named by its web port"
     )
@@ -131,6 +165,13 @@ class Settings(BaseSettings):
     def base_window_s(self) -> int:
         """Size of the base window, seconds."""
         return self.windows[0]
+
+    @property
+    def reading(self) -> Reading:
+        """How lines are read; its `visitor_key` is empty where none is set."""
+        return Reading(
+            self.log_format, self.trusted_proxies, self.anonymise_ip, self.visitor_key.get_secret_value().encode()
+        )
 
 
 def default(name: str) -> str:
@@ -148,6 +189,12 @@ def _shown(name: str, value: Any) -> str:
         return ",".join(map(format_duration, value))
     if name == "database_url":
         return without_password(value.get_secret_value())
+    if name == "visitor_key":
+        return "***" if value.get_secret_value() else "made once and kept in the database"
+    if name == "trusted_proxies":
+        return ",".join(map(str, value)) or "none"
+    if name == "anonymise_ip":
+        return "on" if value else "off"
     if name == "correct_for":
         return "forever" if value is None else format_duration(value)
     if name in ("grace", "idle_after", "emit_every", "future_limit"):
@@ -157,11 +204,10 @@ def _shown(name: str, value: Any) -> str:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, secrets included, for a process that is to have the same."""
+    values = {name: (getattr(settings, name), shown(settings, name)) for name in Settings.model_fields}
     return {
-        f"KPI_{name.upper()}": settings.database_url.get_secret_value()
-        if name == "database_url"
-        else shown(settings, name)
-        for name in Settings.model_fields
+        f"KPI_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else text
+        for name, (value, text) in values.items()
     }
 
 
@@ -196,6 +242,6 @@ def _as_given(name: str, value: Any) -> str:
 
 def _explain(error: Any) -> str:
     name = str(error["loc"][0]) if error["loc"] else "?"
-    value = "(hidden)" if name == "database_url" else _as_given(name, error["input"])
+    value = "(hidden)" if name in ("database_url", "visitor_key") else _as_given(name, error["input"])
     reason = str(error["msg"]).removeprefix("Value error, ")
     return f"KPI_{name.upper()}={value}: {reason}"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from warnings import catch_warnings
+from zoneinfo import ZoneInfo
 
 from faust.exceptions import AlreadyConfiguredWarning
 from faust.types import TP, StreamT
@@ -51,7 +52,8 @@ class Worker:
         self.app.agent(source, name="fold")(self._fold)
         for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge):
             self.app.task(self._loop(step.__name__, step))
-        reader = PostgresReader(settings.database_url.get_secret_value(), ACCESS, settings.topic)
+        dsn, zone = settings.database_url.get_secret_value(), ZoneInfo(settings.timezone)
+        reader = PostgresReader(dsn, ACCESS, settings.topic, settings.windows, zone)
         web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows)
 
     def _app(self) -> BentApp:

@@ -43,7 +43,7 @@ def name_of(path: Path) -> str:
 
 def _read(path: Path, settings: Settings, err: Console) -> Check:
     rules = TimeRules(settings.base_window_s, settings.grace, settings.future_limit, settings.correct_for)
-    found = Check(ACCESS, settings.log_format, rules)
+    found = Check(ACCESS, settings.reading, rules)
     done = 0
     with contextlib.closing(Tail(path)) as tail, bars(err) as progress:
         bar = Bar(progress, "reading")

@@ -3,6 +3,9 @@ r"""What the lines of access logs look like, field by field.
     common          client ident user [time] "request" status bytes
     combined        … "referrer" "agent"                (nginx's default, Apache's combined)
     combined_xff    … "referrer" "agent" "xff"          (a quoted X-Forwarded-For behind it)
+    json            {"time_iso8601":"…","status":"200",…}   (nginx's escape=json; see `access_json`)
+
+Behind each of the first three there may be fields with names, in any order: `… rt=0.123 host=example.org uct="-"`.
 
 Sources: nginx, ngx_http_log_module (it writes quotes, backslashes and control characters as \xHH) and
 Apache, mod_log_config, "Common Log Format" (it writes \" and \\).
@@ -15,7 +18,7 @@ both looks take linear time on any line.
 
 from typing import NamedTuple
 
-COMMON, COMBINED, COMBINED_XFF = FORMATS = ("common", "combined", "combined_xff")
+COMMON, COMBINED, COMBINED_XFF, JSON = FORMATS = ("common", "combined", "combined_xff", "json")
 
 #: A time such as 23/May/2023:14:21:08 +0000. No second 60: servers log Unix time, which has no leap seconds.
 TIME = "[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-5][0-9] [-+][0-9]{4}"
@@ -33,13 +36,21 @@ class Look(NamedTuple):
 _TEXT = r'(?:[^"\\\n]|\\[^\n])*'
 
 # Lenient text may hold quotes where clients are known to send them to servers that don't escape them: in the
-# request, which ends where status and size follow, and in the agent, which holds no quote, space, quote. So
-# a line with more texts than there are fields is rejected, instead of having its columns shifted.
-_AGENT = r'(?:[^"\n]|"+[^" \t\n]|"+[ \t]+[^" \t\n])*"*'
+# request, which ends where status and size follow, and in the agent, which holds no quote, space, quote and ends as
+# soon as the rest of the line fits. So a line with more texts than there are fields is rejected, instead of having
+# its columns shifted.
+_AGENT = r'(?:[^"\n]|"+[^" \t\n]|"+[ \t]+[^" \t\n])*?"*?'
 _UNQUOTED = r'[^"\n]*'
 
 # 13 digits are 10 TB, over a thousand times any real response, and surely an int64.
 _SIZE = "[0-9]{1,13}|-"
+
+# The names and values behind a line. nginx writes the times of several upstreams as `0.1, 0.2 : 0.3`, which the
+# second look takes without quotes, too.
+_NAME = "[A-Za-z_][A-Za-z0-9_.-]*"
+_STRICT_NAMED = rf'{_NAME}=(?:"{_TEXT}"|[^" \r\n]*)'
+_LENIENT_NAMED = rf'{_NAME}=(?:"{_UNQUOTED}"|[^" \t\r\n]*(?:(?:,|[ \t]+:)[ \t]+[^"= \t\r\n]+)*)'
+_NAMED = Look(rf"{_STRICT_NAMED}(?: {_STRICT_NAMED})*", rf"{_LENIENT_NAMED}(?:[ \t]+{_LENIENT_NAMED})*")
 
 FIELDS = {
     "client": Look(r"[^ \n]+", r'[^" \t\n]+'),
@@ -52,23 +63,24 @@ FIELDS = {
     "referrer": Look(_TEXT, _UNQUOTED),
     "agent": Look(_TEXT, _AGENT),
     "xff": Look(_TEXT, _UNQUOTED),
+    # the same fields, by what they stand behind: with one place for all of them the regex would not be one-pass
+    "named_common": _NAMED,
+    "named_combined": _NAMED,
+    "named_xff": _NAMED,
 }
 
-#: The fields that are taken out of the lines. Each one costs time: only those that something measures.
-CAPTURED = frozenset({"time", "status", "bytes"})
-
-#: Empty groups that are matched, not null, where a line reaches that far.
-MARKS = (COMBINED, COMBINED_XFF)
+#: Fields that are matched and left.
+_LEFT = frozenset({"ident", "user"})
 
 _LINE = (
     r'{client} {ident} {user} \[{time}\] "{request}" {status} {bytes}'
-    r'(?: {combined}"{referrer}" "{agent}"(?: {combined_xff}"{xff}")?)?'
+    r'(?: (?:"{referrer}" "{agent}"(?: (?:"{xff}"(?: {named_xff})?|{named_combined}))?|{named_common}))?'
 )
 
 
 def _regex(line: str, patterns: dict[str, str]) -> str:
-    groups = {name: f"(?P<{name}>{p})" if name in CAPTURED else f"(?:{p})" for name, p in patterns.items()}
-    return line.format(**groups, **{mark: f"(?P<{mark}>)" for mark in MARKS})
+    groups = {name: f"(?:{p})" if name in _LEFT else f"(?P<{name}>{p})" for name, p in patterns.items()}
+    return line.format(**groups)
 
 
 STRICT = rf"^{_regex(_LINE, {name: look.strict for name, look in FIELDS.items()})}\r?\n?$"
@@ -77,3 +89,8 @@ LENIENT = (
     + _regex(_LINE.replace(" ", r"[ \t]+"), {name: look.lenient for name, look in FIELDS.items()})
     + r"[ \t\r\n]*$"
 )
+
+
+def named(*names: str) -> str:
+    """Give a regex that finds, in named fields, the first one of these names: group 1 is its text, or group 2 bare."""
+    return rf'^(?:{_LENIENT_NAMED}[ \t]+)*?(?:{"|".join(names)})=(?:"({_TEXT})"|([^" \t\r\n]*))'

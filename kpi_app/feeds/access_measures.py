@@ -8,12 +8,7 @@ from kpi_app.core.aggregates import INT64_MAX, Count, CountBy, Max, Measure, Min
 from kpi_app.core.sketches import Distinct, bucket, estimate, quantile
 from kpi_app.core.tops import Tops
 from kpi_app.core.windows import US_PER_S, utc_us
-
-#: What lines are listed by; the column of each is `by_` and its name.
-DIMENSIONS = (
-    *("status", "method", "protocol", "host", "path", "referrer"),
-    *("browser", "os", "device", "bot", "client"),
-)
+from kpi_app.feeds.access_dimensions import DIMENSIONS
 
 #: Status classes: 2 stands for 200 to 299.
 _CLASSES = range(1, 6)
@@ -27,6 +22,9 @@ _errors = _class.is_in((4, 5)).fill_null(False).cast(pl.Int64)
 
 PEAK = Peak(pl.col("second"))
 TOPS = Tops({name: f"by_{name}" for name in DIMENSIONS}, {"bytes_sent": pl.col("bytes"), "errors": _errors})
+
+#: Name of the measure that holds them.
+TOP_LISTS = "tops"
 
 MEASURES = (
     Measure("requests", Count()),
@@ -42,7 +40,7 @@ MEASURES = (
     Measure("request_time_us", Sum(_time)),
     Measure("request_time_max_us", Max(_time)),
     Measure("request_times", CountBy(bucket(_time))),
-    Measure("tops", TOPS),
+    Measure(TOP_LISTS, TOPS),
 )
 
 

@@ -1,24 +1,45 @@
 """What a feed declares: one kind of record, its measures, and the row that people read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 import polars as pl
 
 from kpi_app.core.aggregates import Measure, Value
+from kpi_app.core.tops import Tops
 
 #: Why a line could not be counted; the names appear in the dead letters and in the metrics.
 REASONS = ("format", "time", "future", "encoding", "oversize", "json")
+
+#: Any of a feed's formats, line by line.
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the lines of a feed are read."""
+
+    #: The one of `Feed.formats` that is accepted.
+    log_format: str = AUTO
+    #: Networks of the proxies whose word on who asked them is taken.
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    #: Whether what leaves `parse` holds no full address.
+    anonymise_ip: bool = True
+    #: Makes the numbers that stand for visitors ones that nobody without it can compute.
+    visitor_key: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
 class Feed:
     """One kind of record.
 
-    `parse(lines, log_format)` takes a frame with `line` (String, null where `reason` says why) and
+    `parse(lines, reading)` takes a frame with `line` (String, null where `reason` says why) and
     `reason` (String, null where the line is fine so far), and returns it without `line` and with
-    `event_us` (Int64, microseconds since the epoch, null where rejected), `reason`, and the columns that
-    the measures need. Rows keep their order and number.
+    `event_us` (Int64, microseconds since the epoch, null where rejected), `reason`, the columns that
+    the measures need, and `by_<dimension>` (String) for each of the feed's dimensions: null where rejected
+    or where the line's format has no such thing, `(none)` where it has but the line gives none, and safe to
+    keep and to show, as `feeds/values.py` says. Rows keep their order and number.
     """
 
     name: str
@@ -27,6 +48,16 @@ class Feed:
     #: Names that KPI_LOG_FORMAT takes, `auto` first.
     formats: tuple[str, ...]
     measures: tuple[Measure, ...]
-    parse: Callable[[pl.DataFrame, str], pl.DataFrame]
+    parse: Callable[[pl.DataFrame, Reading], pl.DataFrame]
     #: The columns of the row of a window, from its merged measures and its size in seconds.
     row: Callable[[Mapping[str, Value], int], dict[str, object]]
+    #: Whole numbers over all lines of a window, from its merged measures: `requests` and the sums of the top lists.
+    totals: Callable[[Mapping[str, Value]], dict[str, int]]
+    #: The measure that is a `core.tops.Tops`: its lists become the table's companion `<table>_by`. None: there is none.
+    tops: str | None = None
+
+    @property
+    def top_lists(self) -> Tops | None:
+        """How the top lists accumulate."""
+        kinds = [measure.aggregate for measure in self.measures if measure.name == self.tops]
+        return kinds[0] if kinds and isinstance(kinds[0], Tops) else None

@@ -12,7 +12,7 @@ from kpi_app.core.aggregates import Value
 from kpi_app.core.fold import TimeRules, fold
 from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.windows import utc_us
-from kpi_app.feeds.base import Feed
+from kpi_app.feeds.base import Feed, Reading
 from kpi_app.feeds.envelope import decode
 
 #: Rejected lines that are kept to be shown, for each reason.
@@ -49,9 +49,9 @@ class Check:
     There is no Kafka record here, so nothing is rejected as `future`.
     """
 
-    def __init__(self, feed: Feed, log_format: str, rules: TimeRules) -> None:
+    def __init__(self, feed: Feed, reading: Reading, rules: TimeRules) -> None:
         self._feed = feed
-        self._log_format = log_format
+        self._reading = reading
         self._rules = rules
         self._measures = feed.measures
         self._total: Segment = empty(self._measures)
@@ -67,7 +67,7 @@ class Check:
 
         `sent`: what Kafka would hold for each of them, where that is not the bare line.
         """
-        parsed = self._feed.parse(decode(lines if sent is None else sent), self._log_format).with_columns(
+        parsed = self._feed.parse(decode(lines if sent is None else sent), self._reading).with_columns(
             offset=pl.int_range(self.lines, self.lines + len(lines), dtype=pl.Int64),
             record_ms=pl.lit(None, dtype=pl.Int64),
         )

@@ -1,9 +1,10 @@
 r"""Envelope: Kafka values become lines, or the reason why not.
 
-A value is either the JSON object that Fluent Bit writes around a line, or the bare line itself:
+A value is either the JSON object that Fluent Bit writes around a line, or the bare line itself, which may be JSON, too:
 
     {"@timestamp":"2026-11-22T11:04:14.479655Z","path":"/var/log/x.log","offset":264,"log":"<line>"}
     <line>
+    {"time_iso8601":"2026-11-22T11:04:14+00:00","status":"200",…}
 
 Each value is judged alone. `read` says what it means; `_unwrap_plain` does the same for the one shape
 that Fluent Bit nearly always writes, as columns and outside the GIL. Polars' own JSON readers can't do it:
@@ -14,6 +15,8 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 import polars as pl
+
+from kpi_app.feeds.access_json import is_line
 
 #: The longest value that is read; Fluent Bit's tail is told to cut lines at the same size.
 MAX_LINE_BYTES = 256 * 1024
@@ -46,7 +49,8 @@ def decode(values: Sequence[bytes | None]) -> pl.DataFrame:
 
     Returns a frame of the same length and order with `line` (String, null where rejected) and `reason`
     (String, null where there is a line): `format` for a null value, `oversize` over `MAX_LINE_BYTES`,
-    `encoding` where it isn't UTF-8, `json` where it starts with `{` but is no object with a text `log`.
+    `encoding` where it isn't UTF-8, `json` where it starts with `{` but is no object with a text `log`, nor a line
+    itself (see `access_json`).
     A line may be empty. Raises nothing, whatever the values hold.
     """
     seen = _unwrap_plain(_as_text(values))
@@ -94,12 +98,13 @@ def read(value: bytes | None) -> Read:
 
 
 def _unwrap(text: str) -> Read:
-    # The place for bare JSON lines (nginx's escape=json), once a format reads them: an object that has no
-    # `log` would be the line itself. Until then nothing could be told from it but that it is JSON.
     try:
-        line = orjson.loads(text).get("log")
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:  # also for objects nested over 1,024 deep
         return None, "json"
+    if "log" not in found and is_line(found):
+        return text, None
+    line = found.get("log")
     return (line, None) if isinstance(line, str) else (None, "json")
 
 

@@ -6,6 +6,9 @@ Read that topic with `isolation.level=read_committed`: a dead letter is part of 
 from typing import NamedTuple
 
 import orjson
+from faust.types import TP
+
+from kpi_app.feeds.addresses import anonymised_start
 
 #: Bytes of the value that a dead letter keeps; the whole of it is in the raw topic, at the offset given. A whole
 #: batch may be rejected and has to fit in one transaction.
@@ -21,17 +24,18 @@ class DeadLetter(NamedTuple):
     #: The Kafka record's own time, milliseconds; None where it has none.
     timestamp_ms: int | None
     reason: str
-    #: The first bytes of the record's value.
+    #: The first bytes of the record's value; where addresses are anonymised, with none of them in full.
     kept: bytes | None
     truncated: bool
 
     @classmethod
     def of(
-        cls, topic: str, partition: int, offset: int, timestamp_ms: int | None, reason: str, value: bytes | None
+        cls, where: TP, offset: int, timestamp_ms: int | None, reason: str, value: bytes | None, anonymise_ip: bool
     ) -> "DeadLetter":
         """A rejected record; no more of it is held on to than its letter says."""
-        kept = None if value is None else bytes(value[:KEPT_BYTES])
-        return cls(topic, partition, offset, timestamp_ms, reason, kept, value is not None and len(value) > KEPT_BYTES)
+        truncated = value is not None and len(value) > KEPT_BYTES
+        kept = None if value is None else _start(value, anonymise_ip)
+        return cls(where.topic, where.partition, offset, timestamp_ms, reason, kept, truncated)
 
     def encode(self) -> bytes:
         """JSON: reason, topic, partition, offset, timestamp, and the value as text (U+FFFD where it is not UTF-8)."""
@@ -46,3 +50,7 @@ class DeadLetter(NamedTuple):
                 "truncated": self.truncated,
             }
         )
+
+
+def _start(value: bytes, anonymise_ip: bool) -> bytes:
+    return anonymised_start(bytes(value), KEPT_BYTES) if anonymise_ip else bytes(value[:KEPT_BYTES])

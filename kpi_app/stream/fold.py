@@ -7,7 +7,7 @@ import polars as pl
 from faust.types import TP
 
 from kpi_app.core.fold import Folded, TimeRules, fold
-from kpi_app.feeds.base import Feed
+from kpi_app.feeds.base import Feed, Reading
 from kpi_app.feeds.envelope import decode
 from kpi_app.stream.bend import Record
 from kpi_app.stream.deadletters import DeadLetter
@@ -18,7 +18,7 @@ class Folding:
     """What a batch is folded by."""
 
     feed: Feed
-    log_format: str
+    reading: Reading
     rules: TimeRules
 
 
@@ -35,12 +35,12 @@ def fold_records(
     fresh = records[first:] if first else records
     if not fresh:
         return None
-    parsed = by.feed.parse(decode([record.value for record in fresh]), by.log_format).with_columns(
+    parsed = by.feed.parse(decode([record.value for record in fresh]), by.reading).with_columns(
         offset=pl.Series([record.offset for record in fresh], dtype=pl.Int64),
         record_ms=_times(fresh),
     )
     folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us)
-    return folded, _dead_letters(fresh, where, folded)
+    return folded, _dead_letters(fresh, where, folded, by.reading)
 
 
 def _times(records: Sequence[Record]) -> pl.Series:
@@ -49,12 +49,12 @@ def _times(records: Sequence[Record]) -> pl.Series:
     return given.set(given < 0, None)
 
 
-def _dead_letters(fresh: Sequence[Record], where: TP, folded: Folded) -> list[DeadLetter]:
+def _dead_letters(fresh: Sequence[Record], where: TP, folded: Folded, reading: Reading) -> list[DeadLetter]:
     if not folded.rejected:
         return []
     by_offset = {record.offset: record for record in fresh}
     return [
-        DeadLetter.of(where.topic, where.partition, offset, record.timestamp, reason, record.value)
+        DeadLetter.of(where, offset, record.timestamp, reason, record.value, reading.anonymise_ip)
         for offset, reason in folded.rejected
         for record in [by_offset[offset]]
     ]

@@ -79,7 +79,7 @@ class Ownership:
         self._given_up = 0
         # a take-over that the next rebalance cancels must let go of its tables before the next one opens them
         self._taking_over = asyncio.Lock()
-        self._folding = Folding(feed, settings.log_format, rules(settings))
+        self._folding = Folding(feed, settings.reading, rules(settings))
 
     async def count_partitions(self) -> None:
         """Make missing topics; learn how many partitions there are. Raises `UserError`."""

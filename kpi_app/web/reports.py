@@ -25,10 +25,10 @@ class Reports:
         asked = query.only(request, ("from", "to", "window", "by", "top"))
         start, end = query.time(asked, "from"), query.time(asked, "to")
         wish = Wish(
-            start and start.isoformat(),
-            end and end.isoformat(),
+            None if start is None else start.isoformat(),
+            None if end is None else end.isoformat(),
             asked.get("window"),
-            self._dimension(asked.get("by")) if "by" in asked else None,
+            self._dimension(asked["by"]) if "by" in asked else None,
             query.whole(asked, "top", TOP, MOST_TOP),
         )
         try:
@@ -49,6 +49,6 @@ class Reports:
         return json({"dimension": dimension, "window_start": start, "size": size_s, "values": rows})
 
     def _dimension(self, name: str | None) -> str:
-        if name not in self._dimensions:
+        if name is None or name not in self._dimensions:
             raise AskDifferently(f"the dimension is not one of: {', '.join(self._dimensions)}")
         return name

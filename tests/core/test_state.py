@@ -8,6 +8,7 @@ from kpi_app.core.fold import TimeRules, fold
 from kpi_app.core.segment import SegmentKey, decode
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
+from tests.parsed import MORE
 
 RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60)
 MEASURES = ACCESS.measures
@@ -25,7 +26,7 @@ def lines(first: int, *times_s: int) -> pl.DataFrame:
             "bytes": [1] * len(times_s),
         },
         schema_overrides={"record_ms": pl.Int64, "reason": pl.String, "offset": pl.Int64},
-    )
+    ).with_columns(**MORE)
 
 
 class Disk:

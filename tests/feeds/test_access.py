@@ -8,9 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kpi_app.core.aggregates import INT64_MAX
+from kpi_app.core.sketches import bucket
 from kpi_app.feeds import FEEDS
 from kpi_app.feeds.access import ACCESS, parse
 from kpi_app.feeds.access_formats import FORMATS
+from kpi_app.feeds.base import Reading
 from tests.feeds.nasty import LINES
 from tests.recount import Rejected, read
 
@@ -27,7 +29,7 @@ def parsed(*lines: str | None, log_format: str = "auto") -> list[Parsed]:
     """Format, time, status and bytes of each line that is accepted; the reason of each that isn't."""
     reasons = ["json" if line is None else None for line in lines]
     frame = parse(
-        pl.DataFrame({"line": lines, "reason": reasons}, {"line": pl.String, "reason": pl.String}), log_format
+        pl.DataFrame({"line": lines, "reason": reasons}, {"line": pl.String, "reason": pl.String}), Reading(log_format)
     )
     assert frame.schema["event_us"] == frame.schema["bytes"] == pl.Int64
     return [
@@ -201,10 +203,10 @@ def test_request_ends_where_status_and_size_first_fit() -> None:
 def test_reason_that_a_line_already_has_is_kept() -> None:
     """A value that gave no line keeps its reason, and rows keep their places and their other columns."""
     frame = pl.DataFrame({"line": [None, COMMON], "reason": ["json", None], "offset": [7, 8]})
-    result = parse(frame, "auto")
+    result = parse(frame, Reading())
     assert result.select("offset", "reason").rows() == [(7, "json"), (8, None)]
     assert "line" not in result.columns
-    assert parse(frame.clear(), "auto").is_empty()
+    assert parse(frame.clear(), Reading()).is_empty()
 
 
 def by_recount(line: str, log_format: str) -> Parsed:
@@ -240,7 +242,9 @@ def test_no_line_takes_more_than_linear_time(filler: str) -> None:
     assert (datetime.now(UTC) - began).total_seconds() < 5
 
 
-VALUES = {
+BUCKETS = {us: pl.select(bucket(pl.lit(us))).item() for us in (500_000, 1_000_000)}
+ZEROS = {measure.name: measure.aggregate.zero() for measure in ACCESS.measures}
+VALUES = ZEROS | {
     "requests": 6,
     "late_requests": 1,
     "bytes_sent": 900,
@@ -249,6 +253,10 @@ VALUES = {
     "first_event": 1_684_851_668_000_000,
     "last_event": 1_684_851_669_000_001,
     "per_second": {8: 2, 9: 4},
+    "bot_requests": 2,
+    "request_time_us": 2_000_000,
+    "request_time_max_us": 1_000_000,
+    "request_times": {BUCKETS[500_000]: 2, BUCKETS[1_000_000]: 1},
 }
 
 
@@ -262,6 +270,11 @@ def test_row_has_the_columns_that_people_read() -> None:
         "bytes_sent": 900,
         **{f"status_{n}xx": n for n in range(1, 6)},
         "status_other": 0,
+        "unique_visitors": 0,
+        "bot_requests": 2,
+        "request_time_mean": pytest.approx(2 / 3),
+        **{f"request_time_{name}": pytest.approx(0.5, rel=0.01) for name in ("p50", "p90", "p95", "p99")},
+        "request_time_max": 1.0,
         "late_requests": 1,
         "first_event": EVENT,
         "last_event": EVENT.replace(second=9, microsecond=1),
@@ -270,9 +283,9 @@ def test_row_has_the_columns_that_people_read() -> None:
 
 def test_row_of_an_empty_window_has_no_times() -> None:
     """Nothing seen is nothing, not an error."""
-    zeros = {measure.name: measure.aggregate.zero() for measure in ACCESS.measures}
-    row = ACCESS.row(zeros, 3_600)
+    row = ACCESS.row(ZEROS, 3_600)
     assert (row["requests"], row["peak_requests_per_second"], row["first_event"]) == (0, 0, None)
+    assert {row[f"request_time_{name}"] for name in ("mean", "p50", "p90", "p95", "p99", "max")} == {None}
 
 
 def test_bytes_of_a_row_stay_within_a_bigint() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kpi_app.core.fold import TimeRules
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Reading
 from kpi_app.feeds.check import EXAMPLE_LENGTH, Check, Example, printable
 from tests.feeds.nasty import GOOD_LINES, LINES
 from tests.recount import recount
@@ -20,7 +21,7 @@ def line(clock: str, rest: str = '"GET / HTTP/1.1" 200 5') -> bytes:
 
 
 def checked(*batches: list[bytes]) -> Check:
-    check = Check(ACCESS, "auto", RULES)
+    check = Check(ACCESS, Reading(), RULES)
     for batch in batches:
         check.add(batch)
     return check
@@ -59,14 +60,14 @@ def test_rejected_lines_are_counted_and_the_first_three_shown() -> None:
 
 def test_named_format_shows_what_it_would_reject() -> None:
     """A user sees the lines that a setting leaves out."""
-    check = Check(ACCESS, "combined", RULES)
+    check = Check(ACCESS, Reading("combined"), RULES)
     check.add([line("14:21:08"), line("14:21:08", '"-" 404 - "-" "curl"')])
     assert (check.formats, check.rejected["format"].count) == ({"combined": 1}, 1)
 
 
 def test_sent_value_is_judged_and_the_line_of_the_file_is_shown() -> None:
     """What the envelope mends (here an invalid byte) is not a fault, and examples are the file's own lines."""
-    check = Check(ACCESS, "auto", RULES)
+    check = Check(ACCESS, Reading(), RULES)
     sound = line("14:21:08", '"GET /\ufffd HTTP/1.1" 200 5').decode()
     check.add([line("14:21:08", '"GET /\udcff HTTP/1.1" 200 5'), b"nonsense"], [sound.encode(), b'{"log":"nonsense"}'])
     assert check.totals["requests"] == 1

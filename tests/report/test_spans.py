@@ -1,6 +1,7 @@
 """Spans: whole windows that make up any span of time, each moment once."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -30,7 +31,7 @@ def test_pieces_cover_a_span_and_each_moment_once(first: int, length: int) -> No
     found = sorted(pieces(span, SIZES_S), key=lambda piece: piece.start_s)
     assert found[0].start_s == span.start_s
     assert found[-1].end_s == span.end_s
-    assert all(left.end_s == right.start_s for left, right in zip(found, found[1:], strict=False))
+    assert all(left.end_s == right.start_s for left, right in pairwise(found))
     assert all(p.start_s % p.size_s == p.end_s % p.size_s == 0 and p.start_s < p.end_s for p in found)
 
 
@@ -76,7 +77,7 @@ def test_a_cut_leaves_nothing_out(first: int, length: int, row_s: int) -> None:
     span = Span(60 * first, 60 * (first + length + 1))
     rows = cut(span, row_s, 60, BERLIN)
     assert (rows[0].start_s, rows[-1].end_s) == span
-    assert all(left.end_s == right.start_s for left, right in zip(rows, rows[1:], strict=False))
+    assert all(left.end_s == right.start_s for left, right in pairwise(rows))
     assert all(0 < row.seconds <= row_s for row in rows)
 
 

@@ -9,6 +9,7 @@ from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
 from kpi_app.sinks.base import Flush, StoredSegment
+from tests.parsed import MORE
 
 #: An exact minute in 2023, epoch seconds; the clock is past all windows of these tests.
 T0 = 1_700_000_040
@@ -35,6 +36,7 @@ class Owner:
             reason=pl.lit(None, dtype=pl.String),
             status=pl.lit(200, dtype=pl.Int16),
             bytes=pl.lit(10, dtype=pl.Int64),
+            **MORE,
         )
         self.state.apply(fold(lines, self.state.ledger.watermark_us, RULES, ACCESS.measures))
         return self

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Reading
 from kpi_app.sources import traffic as subject
 from kpi_app.sources.traffic import Live, traffic
 from kpi_app.sources.visitors import BOTS
@@ -107,7 +108,7 @@ def test_shares_are_as_documented(day: list[str]) -> None:
 def test_the_feed_reads_what_is_meant_to_be_read(day: list[str]) -> None:
     """The parser rejects the unreadable lines, and nothing else."""
     frame = pl.DataFrame({"line": day, "reason": pl.Series([None] * len(day), dtype=pl.String)})
-    reasons = ACCESS.parse(frame, "auto")["reason"].to_list()
+    reasons = ACCESS.parse(frame, Reading())["reason"].to_list()
     assert [reason is None for reason in reasons] == [bool(read([line])) for line in day]
     assert {reason for reason in reasons if reason} == {"format", "time"}
 

@@ -9,6 +9,7 @@ import pytest
 from kpi_app.core.state import PartitionState
 from kpi_app.errors import StopWorker
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Reading
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.partition import Partition
 from kpi_app.stream.topics import Names
@@ -42,7 +43,7 @@ def _partition() -> Partition:
 def _fold(partition: Partition, line: bytes) -> None:
     first = partition.state.ledger.next_offset
     record = SimpleNamespace(offset=first, timestamp=-1, value=line)
-    by = Folding(ACCESS, "auto", RULES)
+    by = Folding(ACCESS, Reading(), RULES)
     folded = fold_records(
         [record], first, partition.state.ledger.watermark_us, by, SimpleNamespace(topic="lines", partition=0)
     )

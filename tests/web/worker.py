@@ -13,6 +13,7 @@ from kpi_app.core.fold import TimeRules
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Reading
 from kpi_app.stream.bend import Seen
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.partition import Watched
@@ -20,7 +21,7 @@ from kpi_app.stream.partition import Watched
 #: An exact minute in 2023, epoch seconds.
 T0 = 1_700_000_040
 
-BY = Folding(ACCESS, "auto", TimeRules(window_s=60, grace_s=60, future_limit_s=60))
+BY = Folding(ACCESS, Reading(), TimeRules(window_s=60, grace_s=60, future_limit_s=60))
 
 
 def line(time_s: float) -> bytes:

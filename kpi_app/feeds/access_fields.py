@@ -1,0 +1,78 @@
+"""Fields: access lines of any format are told apart into the same columns of text."""
+
+import polars as pl
+
+from kpi_app.feeds.access_formats import COMBINED, COMBINED_XFF, COMMON, FIELDS, LENIENT, STRICT, TIME, named
+from kpi_app.feeds.access_json import read_json
+
+#: The fields of a line, as they stand in it; null where its format has no such field. `request` is the whole request
+#: line, `target`, `method` and `protocol` its parts where only these are given.
+TEXTS = (
+    *("client", "time", "request", "status", "bytes", "referrer", "agent", "xff"),
+    *("method", "target", "protocol", "host", "request_time"),
+)
+
+#: Beside the fields: the format (null in a line that can't be told apart), and the time of a line that gives it as
+#: anything but the text of the combined format, microseconds.
+SCHEMA: dict[str, type[pl.DataType]] = {**dict.fromkeys(TEXTS, pl.String), "format": pl.String, "event_us": pl.Int64}
+
+_NAMED = tuple(name for name in FIELDS if name.startswith("named_"))
+_HOST = named("host", "http_host", "server_name")
+_REQUEST_TIME = named("rt", "request_time")
+_NO_TIME = pl.lit(None, pl.Int64)
+
+
+def tell_apart(lines: pl.Series) -> pl.DataFrame:
+    """Give the columns of `SCHEMA` for each of the lines (String); all are null in a line that no look tells apart."""
+    told = lines.str.extract_groups(STRICT).struct.unnest()
+    missed = told["time"].is_null() & lines.is_not_null()
+    if missed.any():
+        told = _second_look(lines, told, missed)
+    nothing = dict.fromkeys(("method", "target", "protocol"), pl.lit(None, pl.String))
+    told = told.select(pl.exclude(_NAMED), **nothing, **_named_fields(told), format=_format(), event_us=_NO_TIME)
+    return _third_look(lines, told.select(list(SCHEMA)), missed)
+
+
+def _second_look(lines: pl.Series, strict: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
+    rows = missed.arg_true()
+    lenient = lines.gather(rows).str.extract_groups(LENIENT).struct.unnest().with_columns(time=_readable_time())
+    return pl.DataFrame([strict[name].scatter(rows, lenient[name]) for name in strict.columns])
+
+
+def _readable_time() -> pl.Expr:
+    """Keep the time, or an empty text where the second look took something else for it."""
+    time = pl.col("time")
+    return pl.when(time.str.contains(f"^(?:{TIME})$")).then(time).when(time.is_not_null()).then(pl.lit(""))
+
+
+def _third_look(lines: pl.Series, told: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
+    """Read the lines that are JSON, one by one."""
+    rows = (missed & told["format"].is_null()).arg_true()
+    rows = rows.filter(lines.gather(rows).str.starts_with("{"))
+    if not len(rows):
+        return told
+    read = pl.DataFrame([read_json(line) for line in lines.gather(rows)], SCHEMA, orient="row")
+    return pl.DataFrame([told[name].scatter(rows, read[name]) for name in told.columns])
+
+
+def _format() -> pl.Expr:
+    """Give the name of the format by how far the line reaches; fields with names change nothing."""
+    return (
+        pl.when(pl.col("xff").is_not_null())
+        .then(pl.lit(COMBINED_XFF))
+        .when(pl.col("referrer").is_not_null())
+        .then(pl.lit(COMBINED))
+        .when(pl.col("time").is_not_null())
+        .then(pl.lit(COMMON))
+    )
+
+
+def _named_fields(told: pl.DataFrame) -> dict[str, pl.Expr]:
+    if all(told[name].null_count() == len(told) for name in _NAMED):
+        return dict.fromkeys(("host", "request_time"), pl.lit(None, pl.String))
+    fields = pl.coalesce(_NAMED)
+    return {"host": _first(fields, _HOST), "request_time": _first(fields, _REQUEST_TIME)}
+
+
+def _first(fields: pl.Expr, pattern: str) -> pl.Expr:
+    return pl.coalesce(fields.str.extract(pattern, 1), fields.str.extract(pattern, 2))
