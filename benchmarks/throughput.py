@@ -1,16 +1,19 @@
-"""Lines a second, from one run on one machine: a stock faust agent, a plain script, and one worker of this project.
+"""Lines a second, from one run on one machine: a stock faust agent, a plain script, GoAccess, and one worker of ours.
 
     make bench                                   # or: .venv/bin/python benchmarks/throughput.py --lines 2000000
 
-All three read the same topic from the same broker, one after the other, `--rounds` times; quote the ratios, not the
-figures. The first two only count by status, in memory or in faust's table; the worker does all of it, from the
-raw line to the row in Postgres, and is timed from its take-over until the last line is in Postgres' books.
+They read the same lines, one after the other, `--rounds` times; quote the ratios, not the figures. The first two
+read them from the broker and only count by status, in memory or in faust's table. GoAccess, where it is installed,
+reads the file and writes all of its panels as JSON. The worker does all of it, from the raw line to the rows of all
+dimensions in Postgres, and is timed from its take-over until the last line is in Postgres' books; "rows" is until all
+is merged, too.
 """
 
 import argparse
 import asyncio
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -69,6 +72,7 @@ def _rounds(options: argparse.Namespace, directory: Path, env: dict[str, str]) -
         yield {
             "stock": _stock(run_env | {"BENCH_LINES": str(options.stock_lines)}),
             "plain": _plain(run_env | {"BENCH_LINES": str(options.plain_lines)}),
+            **_goaccess(log, options.lines),
             **asyncio.run(_worker(settings, run_env, options.lines, number)),
         }
 
@@ -102,6 +106,18 @@ def _plain(env: dict[str, str]) -> float:
         return _rate(run)
 
 
+def _goaccess(log: Path, lines: int) -> dict[str, float]:
+    program = shutil.which("goaccess")
+    if program is None:
+        return {}
+    line = '%h - %^ [%d:%t %^] "%r" %s %b "%R" "%u" "%^"'
+    form = ["--log-format", line, "--date-format", "%d/%b/%Y", "--time-format", "%H:%M:%S"]
+    began = time.perf_counter()
+    command = [program, str(log), *form, "--no-progress", "--no-global-config", "-o", str(log.with_suffix(".json"))]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return {"goaccess": lines / (time.perf_counter() - began)}
+
+
 def _rate(run: "subprocess.Popen[str]") -> float:
     assert run.stdout is not None
     said = []
@@ -124,15 +140,26 @@ async def _worker(settings: Settings, env: dict[str, str], lines: int, number: i
             while sum(row["lines"] for row in await ledger(database, settings.topic)) < lines:
                 _check(run, log.name)
                 await asyncio.sleep(0.02)
-        elapsed_s = time.perf_counter() - started
+            elapsed_s = time.perf_counter() - started
+            while await _unmerged(database):
+                _check(run, log.name)
+                await asyncio.sleep(0.05)
+            rows_s = time.perf_counter() - started
         run.terminate()
         _, _, used = os.wait4(run.pid, 0)
         run.returncode = 0
     return {
         "worker": lines / elapsed_s,
+        "rows": lines / rows_s,
         "cpu_s": (used.ru_utime + used.ru_stime) / lines * 1e6,
         "mib": used.ru_maxrss / 1024,
     }
+
+
+async def _unmerged(database: Database) -> int:
+    """Marks that are due: those of windows that are still open wait for their time."""
+    async with database.session() as session:
+        return int(await session.value("SELECT count(*) FROM dirty_window WHERE due_at <= now()"))
 
 
 async def _new_database(dsn: str, name: str) -> str:
@@ -157,8 +184,16 @@ def _report(rounds: list[dict[str, float]], options: argparse.Namespace) -> None
     table = Table("", "lines/s", "least", "most", "times the stock agent", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    names = {"stock": "stock faust agent", "plain": "plain script", "worker": "kpi_app, one worker"}
+    names = {
+        "stock": "stock faust agent",
+        "plain": "plain script",
+        "goaccess": "GoAccess",
+        "worker": "kpi_app, one worker",
+        "rows": "… until all rows are written",
+    }
     for key, name in names.items():
+        if key not in rounds[0]:
+            continue
         rates = [r[key] for r in rounds]
         ratio = statistics.median(r[key] / r["stock"] for r in rounds)
         table.add_row(name, *(f"{x:,.0f}" for x in (statistics.median(rates), min(rates), max(rates))), f"{ratio:.1f}")
