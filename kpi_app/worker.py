@@ -16,6 +16,7 @@ from kpi_app.feeds.access import ACCESS
 from kpi_app.preflight import check_data_dir, check_port
 from kpi_app.settings import Settings, load
 from kpi_app.sinks.base import Sink
+from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
 from kpi_app.stream.bend.stop import log, stop_worker
@@ -49,7 +50,7 @@ class Worker:
         self.table = self.app.Table(TABLE, help=TABLE_HELP, key_type=bytes, value_type=bytes, options=dict(OPTIONS))
         source = self.app.topic(settings.topic, schema=BatchSchema())
         self.app.agent(source, name="fold")(self._fold)
-        for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge):
+        for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge, self.loops.tidy):
             self.app.task(self._loop(step.__name__, step))
         reader = PostgresReader(settings.database_url.get_secret_value(), ACCESS, settings.topic)
         web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows)
@@ -183,4 +184,8 @@ def postgres_sink(settings: Settings) -> PostgresSink:
         topic=settings.topic,
         window_s=settings.base_window_s,
         grace_s=settings.grace,
+        larger_s=settings.windows[1:],
+        top=settings.top,
+        keep_s=settings.keep,
+        pace=Pace(tops_every_s=10 * settings.emit_every),
     )

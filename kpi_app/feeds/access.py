@@ -89,6 +89,12 @@ def row(values: Mapping[str, Value], window_s: int) -> dict[str, object]:
     }
 
 
+def totals(values: Mapping[str, Value]) -> dict[str, int]:
+    """Give what `access_kpi_by` adds up to in each dimension of a window."""
+    errors = values["status_4xx"] + values["status_5xx"]
+    return {"requests": values["requests"], "bytes_sent": min(values["bytes_sent"], INT64_MAX), "errors": errors}
+
+
 def _aware(event_us: int | None) -> object:
     return None if event_us is None else utc_us(event_us)
 
@@ -113,4 +119,5 @@ ACCESS = Feed(
     ),
     parse=parse,
     row=row,
+    totals=totals,
 )

@@ -30,3 +30,7 @@ class Feed:
     parse: Callable[[pl.DataFrame, str], pl.DataFrame]
     #: The columns of the row of a window, from its merged measures and its size in seconds.
     row: Callable[[Mapping[str, Value], int], dict[str, object]]
+    #: Whole numbers over all lines of a window, from its merged measures: `requests` and the sums of the top lists.
+    totals: Callable[[Mapping[str, Value]], dict[str, int]]
+    #: The measure that is a `core.tops.Tops`: its lists become the table's companion `<table>_by`. None: there is none.
+    tops: str | None = None

@@ -10,8 +10,7 @@ from dataclasses import replace
 import pytest
 
 from kpi_app.errors import StopWorker, UserError
-from kpi_app.feeds.access import ACCESS
-from tests.sinks.owner import TOPIC, Owner
+from tests.sinks.owner import LISTED, TOPIC, Owner
 from tests.sinks.store import Store, at, settle
 
 
@@ -242,7 +241,7 @@ class SinkContract:
         """Two feeds can't share a topic: their segments would."""
         await store.sink()
         with pytest.raises(UserError, match=r"'access'.*'orders'"):
-            await store.unopened(feed=replace(ACCESS, name="orders")).open()
+            await store.unopened(feed=replace(LISTED, name="orders")).open()
 
     async def test_opening_again_and_pinging_are_harmless(self, store: Store) -> None:
         """A worker opens its sink as often as it must."""

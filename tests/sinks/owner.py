@@ -1,13 +1,18 @@
 """Owners of source partitions, with the real fold and state, and a dict for the table that holds checkpoints."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import polars as pl
 
+from kpi_app.core.aggregates import Measure
 from kpi_app.core.fold import TimeRules, fold
 from kpi_app.core.segment import SegmentKey
+from kpi_app.core.sketches import Distinct, estimate
 from kpi_app.core.state import PartitionState
+from kpi_app.core.tops import Tops
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Feed
 from kpi_app.sinks.base import Flush, StoredSegment
 
 #: An exact minute in 2023, epoch seconds; the clock is past all windows of these tests.
@@ -16,17 +21,32 @@ T0 = 1_700_000_040
 TOPIC = "access-log"
 RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60)
 
+#: The access feed with two top lists, of few and of many values, and with visitors.
+LISTED = replace(
+    ACCESS,
+    measures=(
+        *ACCESS.measures,
+        Measure(
+            "tops", Tops({"path": "path", "client": "client"}, {"bytes_sent": pl.col("bytes"), "errors": pl.lit(0)})
+        ),
+        Measure("visitors", Distinct(pl.col("client").hash(seed=0))),
+    ),
+    tops="tops",
+    row=lambda values, window_s: ACCESS.row(values, window_s) | {"unique_visitors": estimate(values["visitors"])},
+)
+
 
 class Owner:
     """Reads lines at given times, seconds after T0, and makes checkpoints of them."""
 
-    def __init__(self, partition: int = 0, topic: str = TOPIC) -> None:
+    def __init__(self, partition: int = 0, topic: str = TOPIC, feed: Feed = LISTED) -> None:
         self._topic, self._partition = topic, partition
         self._table: dict[SegmentKey, bytes] = {}
-        self.state = PartitionState(RULES, ACCESS.measures, self._table.__getitem__)
+        self._measures = feed.measures
+        self.state = PartitionState(RULES, feed.measures, self._table.__getitem__)
 
     def read(self, *times_s: float) -> "Owner":
-        """Lines, in offset order; each of 10 bytes and status 200."""
+        """Lines, in offset order; each of 10 bytes and status 200, of a path and client by their offset."""
         lines = pl.DataFrame(
             {"event_us": [int((T0 + time_s) * 1_000_000) for time_s in times_s]}, schema={"event_us": pl.Int64}
         ).with_columns(
@@ -36,7 +56,11 @@ class Owner:
             status=pl.lit(200, dtype=pl.Int16),
             bytes=pl.lit(10, dtype=pl.Int64),
         )
-        self.state.apply(fold(lines, self.state.ledger.watermark_us, RULES, ACCESS.measures))
+        number = pl.col("offset").cast(pl.String)
+        lines = lines.with_columns(path="/" + (pl.col("offset") % 5).cast(pl.String), client="10.0.0." + number)
+        self.state.apply(
+            fold(lines, self.state.ledger.watermark_us, RULES, self._measures, self.state.ledger.passed_us)
+        )
         return self
 
     def checkpoint(self, *, idle: bool = False) -> Flush:

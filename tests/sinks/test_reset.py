@@ -9,7 +9,7 @@ from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.sinks.reset import reset
 from tests.sinks.gate import Gate
-from tests.sinks.owner import Owner
+from tests.sinks.owner import LISTED, Owner
 from tests.sinks.store import Store, settle
 
 
@@ -28,7 +28,8 @@ async def test_reset_leaves_other_feeds_alone(store: Store) -> None:
     """Tables are shared by feeds: those of another topic stay."""
     sink = await store.sink()
     await store.eye.execute("CREATE TABLE orders_kpi (LIKE access_kpi INCLUDING ALL)")
-    other = store.unopened(feed=replace(ACCESS, name="orders", table="orders_kpi"), topic="orders")
+    await store.eye.execute("CREATE TABLE orders_kpi_by (LIKE access_kpi_by INCLUDING ALL)")
+    other = store.unopened(feed=replace(LISTED, name="orders", table="orders_kpi"), topic="orders")
     await other.open()
     for each, topic in ((sink, "access-log"), (other, "orders")):
         await each.flush(Owner(topic=topic).read(1).checkpoint())
