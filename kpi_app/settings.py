@@ -143,6 +143,10 @@ class Settings(BaseSettings):
         description="how long after its closing a window still takes late lines; forever or a duration",
     )
     future_limit: Seconds = Field(60, ge=0, description="a line further ahead of its Kafka record's time is rejected")
+    top: int = Field(100, ge=1, le=1_000, description="how many values of each dimension are listed, window by window")
+    keep: SecondsOrForever = Field(
+        None, ge=1, description="how long windows stay in Postgres after their end; forever or a duration"
+    )
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="time zone of the views, such as Europe/Berlin; `kpi migrate` puts it in force"
     )
@@ -195,7 +199,7 @@ def _shown(name: str, value: Any) -> str:
         return ",".join(map(str, value)) or "none"
     if name == "anonymise_ip":
         return "on" if value else "off"
-    if name == "correct_for":
+    if name in ("correct_for", "keep"):
         return "forever" if value is None else format_duration(value)
     if name in ("grace", "idle_after", "emit_every", "future_limit"):
         return format_duration(value)

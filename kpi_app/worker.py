@@ -17,6 +17,7 @@ from kpi_app.feeds.access import ACCESS
 from kpi_app.preflight import check_data_dir, check_port
 from kpi_app.settings import Settings, load
 from kpi_app.sinks.base import Sink
+from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
 from kpi_app.stream.bend.stop import log, stop_worker
@@ -50,7 +51,7 @@ class Worker:
         self.table = self.app.Table(TABLE, help=TABLE_HELP, key_type=bytes, value_type=bytes, options=dict(OPTIONS))
         source = self.app.topic(settings.topic, schema=BatchSchema())
         self.app.agent(source, name="fold")(self._fold)
-        for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge):
+        for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge, self.loops.tidy):
             self.app.task(self._loop(step.__name__, step))
         dsn, zone = settings.database_url.get_secret_value(), ZoneInfo(settings.timezone)
         reader = PostgresReader(dsn, ACCESS, settings.topic, settings.windows, zone)
@@ -127,6 +128,8 @@ class Worker:
     async def _check_sink(self) -> None:
         try:
             await self.sink.open()
+            if not self.settings.reading.visitor_key:
+                self.owned.tell_visitors_by(await self.sink.visitor_key())
         except (SinkBusy, SinkRefused) as error:
             raise UserError(str(error)) from error
 
@@ -185,4 +188,8 @@ def postgres_sink(settings: Settings) -> PostgresSink:
         topic=settings.topic,
         window_s=settings.base_window_s,
         grace_s=settings.grace,
+        larger_s=settings.windows[1:],
+        top=settings.top,
+        keep_s=settings.keep,
+        pace=Pace(tops_every_s=10 * settings.emit_every),
     )

@@ -71,9 +71,20 @@ class Sink(Protocol):
         ...
 
     async def merge(self) -> int:
-        """Unite some of what has changed, and close what has been passed, in one transaction.
+        """Unite some of what has changed, and close what has been passed.
 
-        Returns how many windows were looked at: 0 when nothing is left but what another worker is doing. Windows
-        close by idleness and by other partitions, too: call it from time to time.
+        Returns how many windows were looked at: 0 when nothing is left but what another worker is doing, and what is
+        put off for its pace. Windows close by idleness and by other partitions, too: call it from time to time.
         """
+        ...
+
+    async def tidy(self) -> int:
+        """Make some of what is stored smaller, and drop some of what is too old.
+
+        Returns how much was done: 0 when nothing is left, or another worker is at it.
+        """
+        ...
+
+    async def visitor_key(self) -> bytes:
+        """The key of the hashes that tell visitors apart: made once, the same for all workers."""
         ...

@@ -111,7 +111,12 @@ async def write_ledger(session: Session, flush: Flush, lease_s: float) -> None:
         books.late_dropped,
         books.duplicates,
         books.lost_offsets,
-        None if books.watermark_us is None else utc_us(books.watermark_us),
+        _time(books.watermark_us),
+        _time(books.passed_us),
         flush.idle,
         lease_s,
     )
+
+
+def _time(epoch_us: int | None) -> datetime | None:
+    return None if epoch_us is None else utc_us(epoch_us)

@@ -18,8 +18,9 @@ async def windows(
     end: datetime | None = None,
     limit: int = 1_000,
 ) -> list[dict[str, Any]]:
-    """The latest `limit` rows of a size that start in `[start, end)`, oldest first; all columns by name."""
-    sql = _SQL["windows"].format(table=queries.identifiers([feed.table]))
+    """The latest `limit` rows of a size that start in `[start, end)`, oldest first; what people read, by name."""
+    columns = ["window_start", "window_seconds", *_measured(feed), "closed", "revision", "updated_at"]
+    sql = _SQL["windows"].format(table=queries.identifiers([feed.table]), columns=queries.identifiers(columns))
     async with database.session() as session:
         rows = await session.fetch(sql, size_s, start, end, limit)
     return [dict(row) for row in reversed(rows)]
@@ -32,7 +33,7 @@ async def ledger(database: Database, topic: str) -> list[dict[str, Any]]:
 
 
 async def is_settled(database: Database, feed: Feed, topic: str) -> bool:
-    """Nothing is left to merge and every row is closed; so it is, too, before the first flush."""
+    """Nothing is left to merge and every base row is closed; so it is, too, before the first flush."""
     sql = _SQL["is_settled"].format(table=queries.identifiers([feed.table]))
     async with database.session() as session:
         return bool(await session.value(sql, topic))
@@ -56,6 +57,10 @@ async def states(
 
 async def tops(database: Database, feed: Feed, size_s: int, start: datetime, dimension: str) -> list[dict[str, Any]]:
     """The rows of one window and dimension, the heaviest first, `(other)` last."""
-    sql = _SQL["tops"].format(table=queries.identifiers([f"{feed.table}_by"]))
+    sql = _SQL["tops"].format(by=queries.identifiers([f"{feed.table}_by"]))
     async with database.session() as session:
         return [dict(row) for row in await session.fetch(sql, size_s, start, dimension)]
+
+
+def _measured(feed: Feed) -> list[str]:
+    return list(feed.row({measure.name: measure.aggregate.zero() for measure in feed.measures}, 1))

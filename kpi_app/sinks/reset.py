@@ -14,7 +14,8 @@ _SHARED = ("ingest_ledger", "segment", "dirty_window")
 async def reset(dsn: str, feed: Feed, limits: Limits | None = None) -> None:
     """Delete a feed's books, segments, marks, rows and claim, in one transaction.
 
-    Its workers should be stopped. Raises `UserError` when Postgres can't be used.
+    The keys in `kpi_secret` stay, so that visitors stay comparable. Its workers should be stopped.
+    Raises `UserError` when Postgres can't be used.
     """
     table = queries.identifiers([feed.table])
     try:
@@ -23,7 +24,8 @@ async def reset(dsn: str, feed: Feed, limits: Limits | None = None) -> None:
             topic = await session.value(_SQL["claimed_topic"], feed.name)
             for shared in _SHARED:
                 await session.execute(_SQL["forget"].format(shared=shared), topic)
-            await session.execute(_SQL["forget_rows"].format(table=table))
+            for rows in (table, queries.identifiers([f"{feed.table}_by"])):
+                await session.execute(_SQL["forget_rows"].format(table=rows))
             await session.execute(_SQL["forget_feed"], feed.name)
     except (SinkBusy, SinkRefused) as error:
         raise UserError(str(error)) from error

@@ -24,6 +24,9 @@ BACKOFF_S = (0.5, 5.0)
 WATCH_EVERY_S = 2.0
 WATCH_VALID_S = 3 * WATCH_EVERY_S
 
+#: How often the sink is tidied.
+TIDY_EVERY_S = 10.0
+
 #: How often the sink is told again that a partition is idle; it forgets after `LEASE_S` (see sinks).
 RENEW_EVERY_S = 5.0
 
@@ -120,6 +123,12 @@ class Loops:
         await _either(self._flushed, self._emit_every_s)
         self._flushed.clear()
         while await self._merged():
+            pass
+
+    async def tidy(self) -> None:
+        """Unite segments that no line reaches any more, and drop what is too old."""
+        await asyncio.sleep(TIDY_EVERY_S)
+        while await self._sink.tidy():
             pass
 
     async def _merged(self) -> bool:

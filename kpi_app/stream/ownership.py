@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
 
@@ -149,6 +150,10 @@ class Ownership:
             number: Partition(number, self.names, state, tables[number], producers[number])
             for number, state in states.items()
         }
+
+    def tell_visitors_by(self, key: bytes) -> None:
+        """Hash visitors with this key; before the first fold."""
+        self._folding = replace(self._folding, reading=replace(self._folding.reading, visitor_key=key))
 
     async def fold(self, number: int, batch: Batch) -> None:
         """Fold a batch if it continues the state of its partition; otherwise seek back to where it goes on."""

@@ -194,13 +194,14 @@ def marks_are_unique() -> None:
 def marks_are_taken_last() -> None:
     """Merge reads the segments first and deletes the marks then."""
 
-    async def merge(session: Any, scope: Any) -> int:
-        windows = await merging.lock_windows(session, scope)
+    async def merge(session: Any, scope: Any, level: int) -> Any:
+        size = merging.Size(scope.window_s, (), None)
+        windows = await merging.lock_windows(session, scope, size)
         if windows:
-            states = await merging.read_segments(session, scope, windows)
-            await merging.take_marks(session, scope, windows)
-            await merging.write_rows(session, scope, merging.unite(scope, windows, states))
-        return len(windows)
+            states = await merging.read_states(session, scope, size, windows)
+            await merging.take_marks(session, scope, size, windows)
+            await merging.write_rows(session, scope, merging.unite(scope, size, windows, states))
+        return merging.Looked(len(windows), is_last=True)
 
     from kpi_app.sinks import postgres
 

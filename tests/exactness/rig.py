@@ -33,7 +33,13 @@ _UNBALANCED = "SELECT * FROM conservation WHERE difference <> 0"
 #: Of these there must be none in any committed state; rows follow when they are merged.
 _UNBALANCED_BOOKS = f"{_UNBALANCED} AND partition IS NOT NULL"
 #: Columns of a row that are no function of the lines: when and how often it was published.
-_OF_THE_MOMENT = {"updated_at", "revision", "sketches"}
+_OF_THE_MOMENT = {"updated_at", "revision", "tops_at", "sketches"}
+#: Columns that the recount does not tell.
+_UNTOLD = {
+    "unique_visitors",
+    "bot_requests",
+    *(f"request_time_{name}" for name in ("mean", "p50", "p90", "p95", "p99", "max")),
+}
 
 #: Pace of a flow: some thousand lines a second, so that a recount of minutes takes no minutes.
 _FLOW_EVERY_S = 0.03
@@ -250,7 +256,9 @@ class Rig:
     async def rows(self) -> dict[Any, dict[str, Any]]:
         """What people read, by window start."""
         return {
-            row["window_start"]: {k: v for k, v in row.items() if k not in _OF_THE_MOMENT and k != "window_start"}
+            row["window_start"]: {
+                k: v for k, v in row.items() if k not in _OF_THE_MOMENT | _UNTOLD and k != "window_start"
+            }
             for row in await self.database.fetch(_ROWS)
         }
 

@@ -8,6 +8,7 @@ from kpi_app.core.fold import TimeRules, fold
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Feed
 from kpi_app.sinks.base import Flush, StoredSegment
 from tests.parsed import MORE
 
@@ -21,13 +22,14 @@ RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60)
 class Owner:
     """Reads lines at given times, seconds after T0, and makes checkpoints of them."""
 
-    def __init__(self, partition: int = 0, topic: str = TOPIC) -> None:
+    def __init__(self, partition: int = 0, topic: str = TOPIC, feed: Feed = ACCESS) -> None:
         self._topic, self._partition = topic, partition
         self._table: dict[SegmentKey, bytes] = {}
-        self.state = PartitionState(RULES, ACCESS.measures, self._table.__getitem__)
+        self._measures = feed.measures
+        self.state = PartitionState(RULES, feed.measures, self._table.__getitem__)
 
     def read(self, *times_s: float) -> "Owner":
-        """Lines, in offset order; each of 10 bytes and status 200."""
+        """Lines, in offset order; each of 10 bytes and status 200, of a path and client by their offset."""
         lines = pl.DataFrame(
             {"event_us": [int((T0 + time_s) * 1_000_000) for time_s in times_s]}, schema={"event_us": pl.Int64}
         ).with_columns(
@@ -38,7 +40,16 @@ class Owner:
             bytes=pl.lit(10, dtype=pl.Int64),
             **MORE,
         )
-        self.state.apply(fold(lines, self.state.ledger.watermark_us, RULES, ACCESS.measures))
+        number = pl.col("offset").cast(pl.String)
+        lines = lines.with_columns(  # top lists of few and of many values
+            by_path="/" + (pl.col("offset") % 5).cast(pl.String),
+            by_client="10.0.0." + number,
+            by_status=pl.lit(None, dtype=pl.String),
+            visitor=pl.col("offset").hash(seed=0),
+        )
+        self.state.apply(
+            fold(lines, self.state.ledger.watermark_us, RULES, self._measures, self.state.ledger.passed_us)
+        )
         return self
 
     def checkpoint(self, *, idle: bool = False) -> Flush:

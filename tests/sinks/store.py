@@ -7,9 +7,12 @@ from typing import Any
 import asyncpg
 
 from kpi_app.feeds.access import ACCESS
-from kpi_app.sinks.connect import Limits
+from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
 from tests.sinks.owner import RULES, T0, TOPIC
+
+#: Nothing is put off.
+AT_ONCE = Pace(tops_every_s=0, larger_every_s=0, quiet_s=0)
 
 
 class Store:
@@ -23,20 +26,21 @@ class Store:
 
     def unopened(self, **changes: Any) -> PostgresSink:
         """A sink of this store as the tests' settings have it."""
-        settings: dict[str, Any] = {"topic": TOPIC, "window_s": RULES.window_s, "grace_s": RULES.grace_s} | changes
+        settings: dict[str, Any] = {"topic": TOPIC, "window_s": RULES.window_s, "grace_s": RULES.grace_s}
+        settings |= {"pace": AT_ONCE} | changes
         sink = PostgresSink(self.dsn, settings.pop("feed", ACCESS), **settings)
         self._sinks.append(sink)
         return sink
 
-    async def sink(self, *, lease_s: float = 60, limits: Limits | None = None) -> PostgresSink:
+    async def sink(self, *, lease_s: float = 60, **changes: Any) -> PostgresSink:
         """One more worker's sink."""
-        sink = self.unopened(lease_s=lease_s, limits=limits)
+        sink = self.unopened(lease_s=lease_s, **changes)
         await sink.open()
         return sink
 
-    async def rows(self) -> dict[float, dict[str, Any]]:
-        """The rows by the start of their windows, seconds after T0."""
-        rows = await self.eye.fetch("SELECT * FROM access_kpi ORDER BY window_start")
+    async def rows(self, size_s: int = RULES.window_s) -> dict[float, dict[str, Any]]:
+        """The rows of a size by the start of their windows, seconds after T0."""
+        rows = await self.eye.fetch("SELECT * FROM access_kpi WHERE window_seconds = $1 ORDER BY window_start", size_s)
         return {row["window_start"].timestamp() - T0: dict(row) for row in rows}
 
     async def differences(self) -> list[str]:
@@ -51,7 +55,7 @@ class Store:
 
     async def stored(self) -> int:
         """How many rows there are in all tables together."""
-        tables = ("kpi_feed", "ingest_ledger", "segment", "dirty_window", "access_kpi")
+        tables = ("kpi_feed", "ingest_ledger", "segment", "dirty_window", "access_kpi", "access_kpi_by")
         return sum([len(await self.eye.fetch(f"TABLE {table}")) for table in tables])
 
     async def until(self, sql: str, *parameters: object) -> None:

@@ -28,6 +28,7 @@ async def test_reset_leaves_other_feeds_alone(store: Store) -> None:
     """Tables are shared by feeds: those of another topic stay."""
     sink = await store.sink()
     await store.eye.execute("CREATE TABLE orders_kpi (LIKE access_kpi INCLUDING ALL)")
+    await store.eye.execute("CREATE TABLE orders_kpi_by (LIKE access_kpi_by INCLUDING ALL)")
     other = store.unopened(feed=replace(ACCESS, name="orders", table="orders_kpi"), topic="orders")
     await other.open()
     for each, topic in ((sink, "access-log"), (other, "orders")):

@@ -24,12 +24,46 @@ COLUMNS = {
         "status_4xx": "bigint",
         "status_5xx": "bigint",
         "status_other": "bigint",
+        "unique_visitors": "bigint",
+        "bot_requests": "bigint",
+        "request_time_mean": "double precision",
+        "request_time_p50": "double precision",
+        "request_time_p90": "double precision",
+        "request_time_p95": "double precision",
+        "request_time_p99": "double precision",
+        "request_time_max": "double precision",
         "late_requests": "bigint",
         "first_event": "timestamp with time zone",
         "last_event": "timestamp with time zone",
         "closed": "boolean",
         "revision": "integer",
         "updated_at": "timestamp with time zone",
+        "sketches": "bytea",
+    },
+    "access_kpi_by": {
+        "window_start": "timestamp with time zone",
+        "window_seconds": "integer",
+        "dimension": "text",
+        "value": "text",
+        "requests": "bigint",
+        "requests_error": "bigint",
+        "bytes_sent": "bigint",
+        "errors": "bigint",
+    },
+    "access_hourly": {
+        "date": "date",
+        "hour": "integer",
+        "hour_start": "timestamp with time zone",
+        "requests": "bigint",
+        "unique_visitors": "bigint",
+        "closed": "boolean",
+    },
+    "access_daily": {
+        "date": "date",
+        "day_start": "timestamp with time zone",
+        "requests": "bigint",
+        "unique_visitors": "bigint",
+        "closed": "boolean",
     },
     "ingest_ledger": {
         "topic": "text",
@@ -41,6 +75,7 @@ COLUMNS = {
         "late_dropped": "bigint",
         "duplicates": "bigint",
         "lost_offsets": "bigint",
+        "expired": "bigint",
         "watermark": "timestamp with time zone",
         "idle": "boolean",
         "updated_at": "timestamp with time zone",
@@ -86,19 +121,29 @@ async def test_everything_has_a_comment(store: Store) -> None:
     assert [tuple(row) for row in rows] == []
 
 
-@pytest.mark.parametrize("room", ["claim", "flush", "merge", "read"])
+@pytest.mark.parametrize("room", ["claim", "flush", "merge", "tops", "compact", "expire", "secret", "read"])
 async def test_every_query_fits_the_schema(store: Store, room: str) -> None:
     """Postgres understands each query of the files, as the migrations have made its tables."""
-    parts = {"table": "access_kpi", "columns": "requests", "old": "old.requests", "new": "excluded.requests"}
+    parts = {
+        "table": "access_kpi",
+        "by": "access_kpi_by",
+        "columns": "requests",
+        "old": "old.requests",
+        "new": "excluded.requests",
+    }
+    if room == "tops":
+        parts |= {"table": "access_kpi_by", "arrays": "$7::bigint[]"}
     for name, sql in queries.load(room).items():
         assert await store.eye.prepare(sql.format(**parts)), name
 
 
 def test_rows_of_the_feed_have_the_columns_of_its_table() -> None:
-    """What a feed measures has a column, and each column a measure or a meaning of its own."""
-    ours = {"window_start", "window_seconds", "closed", "revision", "updated_at"}
+    """What a feed measures has a column, and each column that has no default a measure or a meaning of its own."""
+    ours = {"window_start", "window_seconds", "closed", "revision", "updated_at", "sketches"}
     empty = {measure.name: measure.aggregate.zero() for measure in ACCESS.measures}
-    assert ACCESS.row(empty, 60).keys() | ours == COLUMNS[ACCESS.table].keys()
+    measured = ACCESS.row(empty, 60).keys()
+    assert (measured | ours) == COLUMNS[ACCESS.table].keys()
+    assert ACCESS.totals(empty).keys() <= COLUMNS[f"{ACCESS.table}_by"].keys()
 
 
 async def test_conservation_compares_before_there_are_rows(store: Store) -> None:
@@ -107,7 +152,7 @@ async def test_conservation_compares_before_there_are_rows(store: Store) -> None
     await sink.flush(Owner().read(1, 2).checkpoint())
     rows = {row["compares"]: row for row in await store.eye.fetch("SELECT * FROM conservation")}
     assert [row["difference"] for row in rows.values()] == [0, 0, 2]
-    merged = rows["counted = requests of rows"]
+    merged = rows["counted - expired = requests of rows"]
     assert (merged["topic"], merged["window_seconds"], merged["expected"], merged["actual"]) == (TOPIC, 60, 2, 0)
     await settle(sink)
     assert await store.eye.fetchval("SELECT sum(abs(difference)) FROM conservation") == 0

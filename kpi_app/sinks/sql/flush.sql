@@ -26,8 +26,8 @@ SELECT $1, $2, window_start FROM unnest($3::timestamptz[]) AS window_start;
 -- Writes the books of one source partition; the lease on being idle starts now.
 UPDATE ingest_ledger
    SET next_offset = $3, lines = $4, counted = $5, rejected = $6, late_dropped = $7, duplicates = $8,
-       lost_offsets = $9, watermark = $10, idle = $11,
-       idle_until = CASE WHEN $11 THEN statement_timestamp() + $12 * interval '1 second' END,
+       lost_offsets = $9, watermark = $10, passed = $11, idle = $12,
+       idle_until = CASE WHEN $12 THEN statement_timestamp() + $13 * interval '1 second' END,
        updated_at = statement_timestamp()
  WHERE topic = $1 AND partition = $2;
 

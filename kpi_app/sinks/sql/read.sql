@@ -1,8 +1,9 @@
 -- Queries of kpi_app/sinks/read.py. A query starts at "-- name --", its description follows.
+-- {table} and {columns} are filled in from the feed's declaration, never from data.
 
 -- windows --
 -- The latest rows of windows of one size that start in a span of time.
-SELECT * FROM {table}
+SELECT {columns} FROM {table}
  WHERE window_seconds = $1
    AND window_start >= coalesce($2, '-infinity'::timestamptz)
    AND window_start < coalesce($3, 'infinity'::timestamptz)
@@ -15,9 +16,11 @@ SELECT topic, partition, next_offset, lines, counted, rejected, late_dropped, du
   FROM ingest_ledger WHERE topic = $1 ORDER BY partition;
 
 -- is_settled --
--- Nothing is left to merge, and every row is closed.
+-- Nothing is left to merge, and every base row is closed; larger windows may have hours to go.
+-- Merge puts nothing off once the base rows are closed.
 SELECT NOT EXISTS (SELECT FROM dirty_window WHERE topic = $1)
-   AND NOT EXISTS (SELECT FROM {table} WHERE NOT closed) AS is_settled;
+   AND NOT EXISTS (SELECT FROM {table} WHERE NOT closed
+                      AND window_seconds = (SELECT windows[1] FROM kpi_feed WHERE topic = $1)) AS is_settled;
 
 -- extent --
 -- From the start of the first window of a size to the end of the last.
@@ -33,6 +36,6 @@ SELECT window_start, sketches FROM {table}
 
 -- tops --
 -- The values of a dimension in one window.
-SELECT value, requests, requests_error, bytes_sent, errors FROM {table}
+SELECT value, requests, requests_error, bytes_sent, errors FROM {by}
  WHERE window_seconds = $1 AND window_start = $2 AND dimension = $3
  ORDER BY value = '(other)', requests DESC, value;

@@ -1,0 +1,51 @@
+"""Tops: the top lists of windows become the rows of the companion table, those that changed."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
+
+import polars as pl
+
+from kpi_app.core.merge import Values
+from kpi_app.core.tops import Tops
+from kpi_app.sinks import queries
+from kpi_app.sinks.claim import Scope
+from kpi_app.sinks.connect import Session
+
+_SQL = queries.load("tops")
+
+#: Columns that tell the rows of a window apart, and the windows themselves.
+_KEY = ("list", "dimension", "value")
+
+
+async def write_tops(session: Session, scope: Scope, window_s: int, windows: Sequence[tuple[datetime, Values]]) -> None:
+    """Publish the lists of windows of one size, given by start and measures."""
+    rows = await asyncio.to_thread(listed, scope, [values for _, values in windows])
+    columns = [name for name in rows.columns if name not in _KEY]
+    sql = _SQL["write_tops"].format(
+        table=queries.identifiers([f"{scope.feed.table}_by"]),
+        columns=queries.identifiers(columns),
+        arrays=", ".join(f"${number}::bigint[]" for number in range(7, 7 + len(columns))),
+        old=queries.identifiers(columns, "old."),
+        new=queries.identifiers(columns, "excluded."),
+    )
+    dimensions = sorted(set(rows["dimension"]))
+    numbers = rows["dimension"].replace_strict(dimensions, range(1, len(dimensions) + 1), return_dtype=pl.Int32)
+    await session.execute(
+        sql,
+        window_s,
+        [start for start, _ in windows],
+        dimensions,
+        (rows["list"].cast(pl.Int32) + 1).to_list(),
+        numbers.to_list(),
+        rows["value"].to_list(),
+        *(rows[name].to_list() for name in columns),
+    )
+
+
+def listed(scope: Scope, many: Sequence[Values]) -> pl.DataFrame:
+    """The rows of the lists of many windows, as `Tops.listed` gives them."""
+    [tops] = [measure for measure in scope.feed.measures if measure.name == scope.feed.tops]
+    totals = pl.DataFrame([scope.feed.totals(values) for values in many])
+    return cast(Tops, tops.aggregate).listed([values[tops.name] for values in many], totals, scope.top)
