@@ -7,7 +7,7 @@ string operations, and keeps dicts; no column, no batch, no segment.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,10 +17,15 @@ LONGEST_VALUE = 262_144
 TEXT = r'"(?:[^"\\\n]|\\[^\n])*"'
 LINE = re.compile(
     r"[^ \n]+ [^ \n]+ [^ \n]+ \[([^\]]*)\] " + TEXT + r" ([0-9]{3}) ([0-9]{1,13}|-)"
-    r"( " + TEXT + " " + TEXT + r"( " + TEXT + r")?)?\r?\n?"
+    r"( " + TEXT + " " + TEXT + r"( " + TEXT + r")?)?"
+    r"(?: [A-Za-z_][A-Za-z0-9_.-]*=(?:" + TEXT + r'|[^" \r\n]*))*\r?\n?'
 )
 TIME = re.compile(r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-5][0-9] [-+][0-9]{4}")
 AFTER_REQUEST = re.compile(r"[ \t]+([0-9]{3}|-)[ \t]+([0-9]{1,13}|-)(?![0-9])")
+NAMED = re.compile(
+    r"(?:[ \t]+[A-Za-z_][A-Za-z0-9_.-]*="
+    r'(?:"[^"\n]*"|[^" \t\r\n]*(?:(?:,|[ \t]+:)[ \t]+[^"= \t\r\n]+)*)(?=[ \t]|$))*'
+)
 SPACES = " \t"
 
 
@@ -125,13 +130,14 @@ def _count(
 
 def read(line: str | bytes | None, log_format: str = "auto") -> tuple[datetime, str, int, str]:
     """Tell a line's time, status, size and format; raise `Rejected` where that can't be done."""
-    told = _fields(unwrap(line))
+    text = unwrap(line)
+    told = _fields(text) or _json_fields(text)
     if told is None:
         raise Rejected("format")
     time, status, size, name = told
     if log_format not in ("auto", name):
         raise Rejected("format")
-    return _time(time), status, 0 if size == "-" else int(size), name
+    return _time(time) if name != "json" else _json_time(time), status, 0 if size == "-" else int(size), name
 
 
 def unwrap(value: str | bytes | None) -> str:
@@ -149,9 +155,10 @@ def unwrap(value: str | bytes | None) -> str:
     if not text.startswith("{"):
         return text
     try:
-        line = json.loads(text)["log"]
-    except (ValueError, KeyError, RecursionError):
+        found = _json(text)
+    except (ValueError, RecursionError):
         raise Rejected("json") from None
+    line = text if "log" not in found and "status" in found else found.get("log")
     if not isinstance(line, str):
         raise Rejected("json")
     return line
@@ -206,8 +213,22 @@ def _head(head: str) -> str | None:
 
 def _tail(tail: str) -> str | None:
     """The format that what stands behind the size is of, or None."""
-    if not tail:
-        return "common"
+    for name, front in _fronts(tail):
+        if NAMED.fullmatch(tail, front):
+            return name
+    return None
+
+
+def _fronts(tail: str) -> Iterator[tuple[str, int]]:
+    """The formats that the beginning of a tail may be of, and where they end: as soon as possible."""
+    yield "common", 0
+    for end in (place + 1 for place, character in enumerate(tail) if character == '"'):
+        name = _texts(tail[:end])
+        if name:
+            yield name, end
+
+
+def _texts(tail: str) -> str | None:
     texts = re.fullmatch(r'[ \t]+"[^"\n]*"[ \t]+"(.*")', tail)  # a referrer without quotes, and what follows it
     if texts is None:
         return None
@@ -215,3 +236,61 @@ def _tail(tail: str) -> str | None:
     if not more:
         return "combined"
     return "combined_xff" if len(more) == 1 and more[0].count('"') == 1 else None
+
+
+JSON_TIMES = ("time_iso8601", "time_local", "msec", "time", "timestamp", "@timestamp")
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(text)
+
+
+def _json(text: str) -> dict[str, object]:
+    """An object; `ValueError` for what only Python takes for JSON: NaN, and halves of characters."""
+    found: dict[str, object] = json.loads(text, parse_constant=_no_number)
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
+def _json_fields(line: str) -> tuple[str, str, str, str] | None:
+    """The same of a JSON line; the time may be of any kind."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found = _json(line)
+    except (ValueError, RecursionError):
+        return None
+    time, status = _first(found, *JSON_TIMES), _first(found, "status")
+    size = _first(found, "body_bytes_sent", "bytes_sent") or "-"
+    asks = [name for name in ("remote_addr", "request", "request_uri", "uri") if _first(found, name) is not None]
+    if time is None or status is None or not asks:
+        return None
+    fit = re.fullmatch("[0-9]{3}|-", status or "-") and re.fullmatch("[0-9]{1,13}|-", size)
+    return (time, status or "-", size, "json") if fit else None
+
+
+def _first(found: dict[str, object], *names: str) -> str | None:
+    given = [found[name] for name in names if found.get(name) is not None]
+    fits = given and isinstance(given[0], str | int | float) and not isinstance(given[0], bool)
+    return str(given[0]) if fits else None
+
+
+def _json_time(text: str) -> datetime:
+    if TIME.fullmatch(text):
+        return _time(text)
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
+        whole, _, fraction = text.partition(".")
+        try:
+            return EPOCH + timedelta(seconds=int(whole), microseconds=int(fraction[:6].ljust(6, "0")))
+        except OverflowError:
+            raise Rejected("time") from None
+    iso = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d)(?:\.(\d{1,9}))?(Z|[-+]\d\d:?\d\d)", text, re.ASCII)
+    try:
+        if iso is None:
+            raise ValueError(text)
+        event = datetime.strptime(iso[1] + iso[3], "%Y-%m-%dT%H:%M:%S%z").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Rejected("time") from None
+    if event < EPOCH:
+        raise Rejected("time")
+    return event + timedelta(microseconds=int((iso[2] or "0")[:6].ljust(6, "0")))

@@ -1,12 +1,14 @@
 """Settings: read from the environment, checked once, and never showing a secret."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from kpi_app import settings as settings_of
 from kpi_app.errors import UserError
+from kpi_app.feeds.base import Reading
 from kpi_app.settings import Settings, default, environment, load, shown, without_password
 
 README = Path(__file__).parent.parent / "README.md"
@@ -49,6 +51,9 @@ def test_dotenv_is_read(tmp_path: Path) -> None:
         ("KPI_WEB_PORT", "70000", "65535"),
         ("KPI_LOG_FORMAT", "iis", "auto"),
         ("KPI_EMIT_EVERY", "0s", "greater than or equal to 1"),
+        ("KPI_TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"),
+        ("KPI_TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"),
+        ("KPI_ANONYMISE_IP", "maybe", "on or off"),
     ],
 )
 def test_a_wrong_value_says_name_value_and_what_is_right(
@@ -107,11 +112,40 @@ def test_the_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert without_password("postgresql://kpi@db/kpi") == "postgresql://kpi@db/kpi"
 
 
+def test_how_lines_are_read_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies, anonymising and the key reach those who read lines."""
+    assert load().reading == Reading()
+    monkeypatch.setenv("KPI_LOG_FORMAT", "json")
+    monkeypatch.setenv("KPI_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1")
+    monkeypatch.setenv("KPI_ANONYMISE_IP", "off")
+    monkeypatch.setenv("KPI_VISITOR_KEY", "0123456789abcdef")
+    networks = (ip_network("10.0.0.0/8"), ip_network("2001:db8::1/128"))
+    assert load().reading == Reading("json", networks, False, b"0123456789abcdef")
+    assert shown(load(), "trusted_proxies") == "10.0.0.0/8,2001:db8::1/128"
+    assert (default("trusted_proxies"), default("anonymise_ip")) == ("none", "on")
+
+
+def test_the_visitor_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a good one nor a wrong one; where none is set, it says where it comes from."""
+    assert shown(load(), "visitor_key") == "made once and kept in the database"
+    monkeypatch.setenv("KPI_VISITOR_KEY", "s3cret-of-sixteen")
+    in_force = load()
+    assert shown(in_force, "visitor_key") == "***"
+    assert "s3cret" not in repr(in_force) + repr(in_force.reading)
+    monkeypatch.setenv("KPI_VISITOR_KEY", "s3cret")
+    with pytest.raises(UserError, match=r"^KPI_VISITOR_KEY=.*at least 16 characters") as refused:
+        load()
+    assert "s3cret" not in str(refused.value)
+
+
 def test_the_environment_made_of_settings_gives_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker of the demo is handed is what the demo was started with."""
     monkeypatch.setenv("KPI_WINDOWS", "30s,1h")
     monkeypatch.setenv("KPI_CORRECT_FOR", "90s")
     monkeypatch.setenv("KPI_DATABASE_URL", "postgresql://kpi:secret@db/kpi")
+    monkeypatch.setenv("KPI_VISITOR_KEY", "0123456789abcdef")
+    monkeypatch.setenv("KPI_TRUSTED_PROXIES", "10.0.0.0/8")
+    monkeypatch.setenv("KPI_ANONYMISE_IP", "off")
     first = load()
     for name, value in environment(first).items():
         monkeypatch.setenv(name, value)

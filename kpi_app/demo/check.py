@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kpi_app.core.fold import TimeRules
 from kpi_app.demo.progress import Bar, bars
 from kpi_app.feeds.access import ACCESS
-from kpi_app.feeds.check import Check, printable
+from kpi_app.feeds.check import Check, Top, printable
 from kpi_app.settings import Settings
 from kpi_app.sources.files import oldest_first
 from kpi_app.sources.records import encode
 from kpi_app.sources.tail import Block, Tail
+
+#: Columns of the terminal, and of a value in it.
+_WIDTH = 80
+_VALUE_WIDTH = 40
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 
@@ -78,11 +83,26 @@ def _report(name: str, found: Check) -> Iterator[str]:
         yield f"  time      {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
         yield f"  status    {', '.join(f'{name} {count:,}' for name, count in statuses if count)}"
         yield f"  bytes     {found.totals['bytes_sent']:,}"
+        yield from (_top_line(name, top) for name, top in found.tops.items())
     if found.totals["late_requests"]:
         yield f"  late      {found.totals['late_requests']:,} of the counted: after their window had closed"
     for reason, rejects in sorted(found.rejected.items(), key=lambda each: -each[1].count):
         yield f"  rejected  {reason} {rejects.count:,}"
         yield from (f"    line {example.number:,}: {example.text}" for example in rejects.examples)
+
+
+def _top_line(name: str, top: Top) -> str:
+    """The values with the most lines, each cut so that some fit in a row of 80 columns."""
+    said = f"  {name:<9} "
+    shown = [f"{_cut(value)} {'≥ ' if top.cut else ''}{count:,}" for value, count in top.most()]
+    while len(shown) > 1 and cell_len(said + ", ".join(shown)) > _WIDTH:
+        shown.pop()
+    return said + ", ".join(shown)
+
+
+def _cut(value: str) -> str:
+    text = printable(value.encode())
+    return text if cell_len(text) <= _VALUE_WIDTH else set_cell_size(text, _VALUE_WIDTH - 1) + "…"
 
 
 def _percent(share: float) -> str:

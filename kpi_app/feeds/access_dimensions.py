@@ -19,7 +19,7 @@ import polars as pl
 
 from kpi_app.feeds.addresses import anonymised, client_of
 from kpi_app.feeds.agents import Agent, look_up
-from kpi_app.feeds.base import Reading
+from kpi_app.feeds.base import BY, Reading
 from kpi_app.feeds.values import NONE, clean, clean_column
 
 DIMENSIONS = (
@@ -42,6 +42,9 @@ _PORT = ":[0-9]*$"
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"^((?:{_OCTET}\.){{3}}){_OCTET}$"
+
+#: Who a visitor is, in one text: a line break is in no address.
+_PAIR = pl.concat_str(pl.col("client").fill_null(""), pl.lit("\n"), pl.col("agent").fill_null("")).alias("pair")
 
 #: Of the hash that stands for a visitor, bytes: what the sketches of visitors take.
 _HASH_BYTES = 8
@@ -66,12 +69,12 @@ def dimensions(told: pl.DataFrame, reading: Reading) -> pl.DataFrame:
             *_for_each(known.select("referrer"), _sites),
             *_for_each(known.select("agent"), _agents),
             *_for_each(known.select("client"), networks),
-            *_for_each(known.select(pl.col("client", "agent").fill_null("")), _Visitors(reading.visitor_key)),
+            *_for_each(known.select(_PAIR), _Visitors(reading.visitor_key)),
         ]
     )
     accepted = told["status"].is_not_null()
     return by.select(
-        *(pl.col(name).alias(f"by_{name}") for name in DIMENSIONS),
+        *(pl.col(name).alias(f"{BY}{name}") for name in DIMENSIONS),
         is_bot=pl.when(accepted).then((pl.col("bot") != NONE).fill_null(False)),
         visitor=pl.when(accepted).then("visitor"),
     )
@@ -81,8 +84,9 @@ def _for_each(rows: pl.DataFrame, answer: Callable[[pl.DataFrame], pl.DataFrame]
     """Give the columns that `answer` makes of each row, asking it for distinct rows without nulls; else null."""
     asked = [f"key_{name}" for name in rows.columns]
     keys = rows.rename(dict(zip(rows.columns, asked, strict=True)))
-    distinct = rows.clear() if any(rows[name].null_count() == len(rows) for name in rows.columns) else rows.unique()
-    distinct = distinct.drop_nulls()
+    if any(rows[name].null_count() == len(rows) for name in rows.columns):
+        return answer(rows.clear()).clear(len(rows))  # as many nulls
+    distinct = rows.unique().drop_nulls()
     table = distinct.rename(dict(zip(rows.columns, asked, strict=True))).hstack(answer(distinct))
     return keys.join(table, on=asked, how="left", maintain_order="left").drop(asked)
 
@@ -107,7 +111,7 @@ class _Visitors:
         self._keyed = hashlib.blake2b(key=key, digest_size=_HASH_BYTES)
 
     def __call__(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        hashes = [self._hash(f"{client}\n{agent}".encode()) for client, agent in pairs.iter_rows()]
+        hashes = [self._hash(pair) for pair in pairs.to_series().cast(pl.Binary).to_list()]
         return pl.Series("visitor", hashes, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64).to_frame()
 
     def _hash(self, pair: bytes) -> bytes:

@@ -56,6 +56,7 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
+@lru_cache(maxsize=16_384)
 def anonymised(text: str) -> str | None:
     """Give the network of an address: the last octet 0, of IPv6 the last 80 bits; None for what is no address."""
     address = address_of(text)

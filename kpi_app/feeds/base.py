@@ -16,6 +16,10 @@ REASONS = ("format", "time", "future", "encoding", "oversize", "json")
 AUTO = "auto"
 
 
+#: The columns of a feed's dimensions start with it.
+BY = "by_"
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the lines of a feed are read."""

@@ -12,11 +12,15 @@ from kpi_app.core.aggregates import Value
 from kpi_app.core.fold import TimeRules, fold
 from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.windows import utc_us
-from kpi_app.feeds.base import Feed, Reading
+from kpi_app.feeds.base import BY, Feed, Reading
 from kpi_app.feeds.envelope import decode
 
 #: Rejected lines that are kept to be shown, for each reason.
 EXAMPLES = 3
+
+#: Values of each dimension that are counted, and those that are shown.
+MAX_VALUES = 10_000
+TOP = 5
 
 #: Characters of an example that are shown.
 EXAMPLE_LENGTH = 200
@@ -43,6 +47,28 @@ class Rejects:
             self.examples.append(Example(number, printable(line)))
 
 
+@dataclass
+class Top:
+    """The values of one dimension."""
+
+    #: Accepted lines by value: of the first `MAX_VALUES` values.
+    counts: Counter[str] = field(default_factory=Counter)
+    #: Whether there were more values: then the counts are of those that came first.
+    cut: bool = False
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Add the counts of a batch."""
+        for value, count in counts.items():
+            if value in self.counts or len(self.counts) < MAX_VALUES:
+                self.counts[value] += count
+            else:
+                self.cut = True
+
+    def most(self) -> list[tuple[str, int]]:
+        """The `TOP` values with the most lines, equal ones by name."""
+        return sorted(self.counts.items(), key=lambda each: (-each[1], each[0]))[:TOP]
+
+
 class Check:
     """What was found so far in the lines of one feed, in the order in which they would be sent.
 
@@ -59,6 +85,8 @@ class Check:
         self.lines = 0
         #: Accepted lines by format.
         self.formats: Counter[str] = Counter()
+        #: By dimension; those that no line could fill are not there.
+        self.tops: dict[str, Top] = {}
         #: By reason.
         self.rejected: dict[str, Rejects] = {}
 
@@ -77,7 +105,11 @@ class Check:
             absorb(self._total, {m.name: m.aggregate.span(values[m.name]) for m in self._measures}, self._measures)
         for offset, reason in folded.rejected:
             self.rejected.setdefault(reason, Rejects()).add(offset + 1, lines[offset - self.lines])
-        self.formats.update(_formats(parsed))
+        accepted = parsed.filter(pl.col("reason").is_null())
+        self.formats.update(_counts(accepted["format"]))
+        for column in accepted.select(f"^{BY}.*$"):
+            if counts := _counts(column.drop_nulls()):
+                self.tops.setdefault(column.name.removeprefix(BY), Top()).add(counts)
         self.lines += len(lines)
 
     @property
@@ -97,9 +129,8 @@ class Check:
         return None if first_us is None else (utc_us(first_us), utc_us(last_us))
 
 
-def _formats(parsed: pl.DataFrame) -> dict[str, int]:
-    accepted = parsed.filter(pl.col("reason").is_null())
-    return dict(accepted.group_by("format").len().iter_rows())
+def _counts(values: pl.Series) -> dict[str, int]:
+    return dict(values.value_counts().iter_rows())
 
 
 def printable(line: bytes) -> str:

@@ -81,7 +81,19 @@ STATUSES = st.sampled_from(
     ["302"] * 12 + ["200", "101", "304", "404", "500", "499", "000", "999", "-", "20", "2000", "", "٢٠٠"]
 )
 GAPS = st.sampled_from([" "] * 24 + ["  ", "\t", "", "\n"])
-ENDS = st.sampled_from([""] * 8 + ["\r", "\n", "\r\n", " ", " 0.123", ' "-"', "\n\n"])
+ENDS = st.sampled_from(
+    [""] * 8
+    + ["\r", "\n", "\r\n", " ", " 0.123", ' "-"', "\n\n"]
+    + [
+        " rt=0.123",
+        ' host=a.example urt="0.1, 0.2"',
+        " rt=0.1, 0.2 : 0.3 x=",
+        ' a="b" c',
+        " =",
+        " a=b\r\n",
+        ' a="b"c=d',
+    ]
+)
 
 
 @st.composite
@@ -105,8 +117,49 @@ GOOD_LINES = st.builds(
     st.sampled_from(["", ' "-" "Mozilla/5.0"', ' "-" "Mozilla/5.0" "-"', r' "http://a/" "x \"y\"" "1.2.3.4, 5.6.7.8"']),
 )
 
+JSON_VALUES = st.sampled_from(
+    [
+        "200",
+        200,
+        "-",
+        "",
+        None,
+        5,
+        "5120",
+        0.25,
+        "0.25",
+        True,
+        [],
+        "GET / HTTP/1.1",
+        "1.2.3.4",
+        1684851668.5,
+        "x\0\u202e",
+    ]
+)
+JSON_TIMES = st.sampled_from(
+    [
+        *("2023-05-23T14:21:08+00:00", "2023-05-23T14:21:08.5Z", "23/May/2023:14:21:08 +0000", "1684851668.123"),
+        *("", "-", "2023-02-30T14:21:08Z", "9999-12-31T23:59:59-01:00", "1969-12-31T23:59:59Z", "9" * 12, "x"),
+        *(1684851668, None),
+    ]
+)
+
+#: JSON lines as nginx writes them, and others.
+JSON_LINES = st.builds(
+    lambda time, fields: json.dumps({**time, **fields}),
+    st.dictionaries(st.sampled_from(["time_iso8601", "time_local", "msec", "time"]), JSON_TIMES, max_size=2),
+    st.dictionaries(
+        st.sampled_from(["remote_addr", "request", "request_uri", "http_referer", "http_user_agent", "request_time"]),
+        JSON_VALUES,
+    )
+    | st.fixed_dictionaries(
+        {"status": JSON_VALUES, "remote_addr": JSON_VALUES, "body_bytes_sent": JSON_VALUES},
+        optional={"bytes_sent": JSON_VALUES, "log": JSON_VALUES, "request": JSON_VALUES},
+    ),
+)
+
 #: Lines that are good, nearly so, or not at all.
-LINES = GOOD_LINES | _lines() | _lines() | GLUED | st.text()
+LINES = GOOD_LINES | _lines() | _lines() | JSON_LINES | GLUED | st.text()
 
 
 def _wrap(line: str, compact: bool, ascii_only: bool, extra: dict[str, object]) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kpi_app.core.fold import TimeRules
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
-from kpi_app.feeds.check import EXAMPLE_LENGTH, Check, Example, printable
+from kpi_app.feeds.check import EXAMPLE_LENGTH, MAX_VALUES, TOP, Check, Example, Top, printable
 from tests.feeds.nasty import GOOD_LINES, LINES
 from tests.recount import recount
 
@@ -63,6 +63,27 @@ def test_named_format_shows_what_it_would_reject() -> None:
     check = Check(ACCESS, Reading("combined"), RULES)
     check.add([line("14:21:08"), line("14:21:08", '"-" 404 - "-" "curl"')])
     assert (check.formats, check.rejected["format"].count) == ({"combined": 1}, 1)
+
+
+def test_most_frequent_values_are_found() -> None:
+    """Of each dimension that some line fills, over all batches; equal ones by name."""
+    check = checked(
+        [line("14:21:08"), line("14:21:09", '"POST /b HTTP/1.1" 404 5')],
+        [line("14:21:10", '"GET /b?x HTTP/1.1" 200 5'), b"nonsense", line("14:21:11", '"\\x16\\x03" 400 5')],
+    )
+    assert set(check.tops) == {"status", "method", "protocol", "path", "client"}
+    assert check.tops["path"].most() == [("/b", 2), ("(none)", 1), ("/", 1)]
+    assert check.tops["status"].most() == [("200", 2), ("400", 1), ("404", 1)]
+    assert check.tops["client"].most() == [("1.2.3.0", 4)]
+
+
+def test_values_beyond_the_limit_are_not_held() -> None:
+    """A file of endless paths does not fill the memory."""
+    top = Top()
+    top.add({f"/{n}": 1 for n in range(MAX_VALUES)})
+    assert not top.cut
+    top.add({"/0": 2, "/new": 5})
+    assert (top.cut, len(top.counts), top.most()[0], len(top.most())) == (True, MAX_VALUES, ("/0", 3), TOP)
 
 
 def test_sent_value_is_judged_and_the_line_of_the_file_is_shown() -> None:

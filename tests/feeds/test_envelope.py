@@ -40,6 +40,13 @@ def test_line_is_taken_out_of_every_form_that_a_shipper_writes(value: str) -> No
     assert decoded(value.encode()) == [(LINE, None)]
 
 
+def test_json_line_is_bare_or_in_an_envelope() -> None:
+    """An object with a status is a line of its own, unless it has a `log`."""
+    line = '{"time_iso8601": "2023-05-23T14:21:08+00:00", "status": "200", "remote_addr": "192.0.2.7"}'
+    assert decoded(line.encode(), json.dumps({"log": line}).encode()) == [(line, None)] * 2
+    assert decoded(b'{"status":"200","log":"x"}', b'{"status":"200","log":5}') == [("x", None), (None, "json")]
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
