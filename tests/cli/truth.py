@@ -46,13 +46,13 @@ async def unaccounted(dsn: str) -> int:
 
 
 async def books(dsn: str, topic: str) -> tuple[int, int]:
-    """Lines read of a topic, and windows whose rows are not yet what they should be."""
+    """Lines read of a topic, and marks of windows that are to be merged by now."""
     connection = await asyncpg.connect(dsn)
     try:
         lines = await connection.fetchval(
             "SELECT coalesce(sum(lines), 0)::bigint FROM ingest_ledger WHERE topic = $1", topic
         )
-        return lines, await connection.fetchval("SELECT count(*) FROM dirty_window")
+        return lines, await connection.fetchval("SELECT count(*) FROM dirty_window WHERE due_at <= now()")
     finally:
         await connection.close()
 
