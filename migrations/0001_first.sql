@@ -106,6 +106,7 @@ CREATE TABLE dirty_window (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);  -- a queue: all rows die young
 -- no unique key: a mark that finds its like must not be dropped while a merge is about to delete that one
 CREATE INDEX dirty_window_key ON dirty_window (topic, window_seconds, window_start);
+CREATE INDEX dirty_window_new ON dirty_window (topic, window_seconds, window_start) WHERE due_at = '-infinity';
 COMMENT ON TABLE dirty_window IS 'Marks, only ever appended: windows that changed since they were merged last.';
 COMMENT ON COLUMN dirty_window.topic IS 'Topic of the raw records.';
 COMMENT ON COLUMN dirty_window.window_start IS 'Start of the window.';

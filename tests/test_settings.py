@@ -26,8 +26,10 @@ def test_durations_are_read_with_their_unit(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("KPI_GRACE", "2m")
     monkeypatch.setenv("KPI_WINDOWS", "10s,1m,1d")
     monkeypatch.setenv("KPI_CORRECT_FOR", "7d")
+    monkeypatch.setenv("KPI_KEEP", "400d")
     in_force = load()
     assert (in_force.grace, in_force.windows, in_force.correct_for) == (120, (10, 60, 86_400), 604_800)
+    assert in_force.keep == 400 * 86_400
 
 
 def test_dotenv_is_read(tmp_path: Path) -> None:
@@ -54,6 +56,9 @@ def test_dotenv_is_read(tmp_path: Path) -> None:
         ("KPI_TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"),
         ("KPI_TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"),
         ("KPI_ANONYMISE_IP", "maybe", "on or off"),
+        ("KPI_TOP", "0", "greater than or equal to 1"),
+        ("KPI_TOP", "1001", "less than or equal to 1000"),
+        ("KPI_KEEP", "a year", "30s, 1m, 2h or 7d"),
     ],
 )
 def test_a_wrong_value_says_name_value_and_what_is_right(

@@ -12,6 +12,8 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
+from kpi_app.core.tops import OTHER
+
 Rows = Sequence[Mapping[str, Any]]
 
 #: What spreadsheets take for a formula at the start of a cell (OWASP, "CSV Injection").
@@ -82,7 +84,8 @@ def _values(rows: Rows, zone: ZoneInfo) -> Table:
     totals = Counter[datetime]()
     for row in rows:
         totals[row["from"]] += row["requests"]
-    most, last = max(row["requests"] for row in rows), None
+    # the rest is of many values: it would make each one's bar too short to see
+    most, last = max((row["requests"] for row in rows if row["value"] != OTHER), default=0), None
     for row in rows:
         if len(totals) > 1 and row["from"] != last:  # a line above the values of each span
             last = row["from"]
@@ -96,7 +99,7 @@ def _values(rows: Rows, zone: ZoneInfo) -> Table:
             f"{100 * row['requests'] / (totals[row['from']] or 1):.1f}",
             _megabytes(row["bytes_sent"]),
             f"{row['errors']:,}",
-            _bar(row["requests"], most),
+            "" if row["value"] == OTHER else _bar(row["requests"], most),
         )
     return drawn
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from kpi_app.core import merge as core
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
-from kpi_app.core.segment import Segment
+from kpi_app.core.segment import LATE_BLOCK, Segment
 from kpi_app.sinks import queries
 from kpi_app.sinks.claim import Scope
 from kpi_app.sinks.connect import Session
@@ -57,7 +57,7 @@ async def compact_some(session: Session, scope: Scope) -> int:
 async def find_late(session: Session, scope: Scope) -> tuple[int, list[datetime]]:
     """A partition, and windows in which it has late segments that are worth uniting; none when there are none."""
     sql = _SQL["find_late"].format(table=queries.identifiers([scope.feed.table]))
-    rows = await session.fetch(sql, scope.topic, scope.window_s, scope.pace.quiet_s, MANY, _WINDOWS)
+    rows = await session.fetch(sql, scope.topic, scope.window_s, scope.pace.quiet_s, MANY, _WINDOWS, LATE_BLOCK)
     return (rows[0]["partition"], rows[0]["windows"]) if rows else (0, [])
 
 
@@ -74,11 +74,10 @@ async def lock_windows(session: Session, scope: Scope, starts: Sequence[datetime
 
 async def read_sealed(session: Session, scope: Scope, partition: int, starts: Sequence[datetime]) -> list[Sealed]:
     """Sealed segments of the windows, a part of them when they are many."""
-    sql = _SQL["read_sealed"]
-    return [
-        Sealed(*row)
-        for row in await session.fetch(sql, scope.topic, partition, list(starts), scope.window_s, _SEGMENTS)
-    ]
+    rows = await session.fetch(
+        _SQL["read_sealed"], scope.topic, partition, list(starts), scope.window_s, _SEGMENTS, LATE_BLOCK
+    )
+    return [Sealed(*row) for row in rows]
 
 
 def unite_sealed(sealed: Iterable[Sealed], measures: Sequence[Measure]) -> tuple[list[Sealed], list[Sealed]]:

@@ -10,6 +10,7 @@ brings them again then, so that `expired` in the books has each of their lines o
 
 from datetime import datetime
 
+from kpi_app.core.segment import LATE_BLOCK
 from kpi_app.sinks import queries
 from kpi_app.sinks.claim import Scope, lock_feed, read_feed
 from kpi_app.sinks.compact import lock_books
@@ -81,7 +82,7 @@ async def drop_segments(session: Session, scope: Scope, horizon: datetime) -> in
     for row in await session.fetch(_SQL["partitions_to_drop"], scope.topic, horizon):
         await lock_books(session, scope, row["partition"])
         dropped = await session.value(
-            _SQL["drop_segments"], scope.topic, row["partition"], horizon, scope.window_s, _ROWS
+            _SQL["drop_segments"], scope.topic, row["partition"], horizon, scope.window_s, _ROWS, LATE_BLOCK
         )
         if dropped:
             return int(dropped)

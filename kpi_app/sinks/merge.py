@@ -36,6 +36,9 @@ _SQL = queries.load("merge")
 #: Windows a transaction: each holds a lock in Postgres' table of locks, which has room for some thousands.
 WINDOWS = 200
 
+#: Larger windows a transaction: each one is made of dozens, and the base rows of the next seconds wait for it.
+LARGER = 20
+
 #: Windows in hand at once: bounds what is in memory.
 _READ = 50
 
@@ -108,8 +111,8 @@ async def lock_windows(session: Session, scope: Scope, size: Size) -> list[Windo
     """Lock windows that have something to merge, oldest first, until the transaction ends; never waits."""
     sql = _SQL["lock_windows"].format(table=queries.identifiers([scope.feed.table]))
     lock = f"kpi_app/{scope.topic}/"
-    smaller = list(size.smaller_s)
-    rows = await session.fetch(sql, scope.topic, lock, size.window_s, scope.grace_s, WINDOWS, smaller)
+    most, smaller = LARGER if size.smaller_s else WINDOWS, list(size.smaller_s)
+    rows = await session.fetch(sql, scope.topic, lock, size.window_s, scope.grace_s, most, smaller)
     return [Window(*row) for row in rows]
 
 

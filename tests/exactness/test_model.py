@@ -17,6 +17,7 @@ from kpi_app.core.merge import merge
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.base import Reading
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.takeover import load_state
 from tests.exactness.lines import GRACE_S, WINDOW_S, at
@@ -24,7 +25,7 @@ from tests.recount import recount
 
 CORRECT_FOR_S = 40
 RULES = TimeRules(window_s=WINDOW_S, grace_s=GRACE_S, future_limit_s=60, correct_for_s=CORRECT_FOR_S)
-FOLDING = Folding(ACCESS, "auto", RULES)
+FOLDING = Folding(ACCESS, Reading(), RULES)
 
 #: Distance of two lines in the log: between them lie markers, and a block of late lines is soon over.
 GAP = 2_000

@@ -286,6 +286,28 @@ async def test_dropping_that_is_cut_off_after_a_step_goes_on(
     assert await store.eye.fetchval("SELECT expired FROM ingest_ledger") == 4
 
 
+@pytest.mark.parametrize("step", ["drop_segments", "lock_books"])
+async def test_flush_that_comes_while_segments_are_dropped_is_booked_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Books and segments agree whichever of the two is first."""
+    first, second, owner = await store.sink(keep_s=1), await store.sink(), Owner()
+    await first.flush(late(owner.read(1, 1_000), 2).checkpoint())
+    await settle(first)
+    gate = Gate(monkeypatch, f"expire.{step}")
+    tidying = asyncio.create_task(tidy(first))
+    await gate.reached()
+    flushing = asyncio.create_task(second.flush(late(owner, 2).checkpoint()))
+    assert await store.eye.fetch(UNBALANCED + " AND partition IS NOT NULL") == []
+    gate.open()
+    await asyncio.gather(tidying, flushing)
+    assert await store.eye.fetch(UNBALANCED + " AND partition IS NOT NULL") == []
+    await settle(second)
+    await tidy(first)
+    assert await store.eye.fetchval("SELECT expired FROM ingest_ledger") == 5
+    assert await store.eye.fetch(UNBALANCED) == []
+
+
 async def test_visitor_key_is_made_once(store: Store) -> None:
     """All workers get the same key, and a reset leaves it."""
     sinks = [await store.sink() for _ in range(3)]

@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections.abc import Awaitable
 
+import pytest
+
 from kpi_app.errors import SinkBusy
 from kpi_app.sinks.postgres import PostgresSink
 from tests.sinks.owner import TOPIC, Owner
@@ -12,14 +14,20 @@ from tests.sinks.store import Store, settle
 PARTITIONS, WORKERS, LINES = 3, 3, 240
 
 
-async def test_every_line_is_in_its_row_once_whatever_happens_in_between(store: Store) -> None:
+async def test_every_line_is_in_its_row_once_whatever_happens_in_between(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a quarter of an hour of event time, with everything at once, the rows add up to the lines."""
     chance = random.Random(7)  # noqa: S311  a test that fails must fail again
-    sinks = [await store.sink() for _ in range(WORKERS)]
+    monkeypatch.setattr("kpi_app.sinks.compact.MANY", 2)
+    for room in ("core.segment", "core.state", "sinks.compact"):
+        monkeypatch.setattr(f"kpi_app.{room}.LATE_BLOCK", 4)
+    sinks = [await store.sink(larger_s=(300, 900)) for _ in range(WORKERS)]
     await sinks[0].expect(TOPIC, PARTITIONS)
+    united = 0
     times = [sorted(chance.uniform(0, 900) for _ in range(LINES)) for _ in range(PARTITIONS)]
     for log in times:  # some lines are late
-        log.extend(chance.uniform(0, 600) for _ in range(20))
+        log.extend(chance.uniform(0, 600) for _ in range(100))
 
     async def own(partition: int, sink: PostgresSink, pace: random.Random) -> None:
         owner, log = Owner(partition), times[partition]
@@ -32,6 +40,11 @@ async def test_every_line_is_in_its_row_once_whatever_happens_in_between(store: 
     async def merge(sink: PostgresSink) -> None:
         while not owning.done():
             await _try(sink.merge())
+            await _try(tidy(sink))
+
+    async def tidy(sink: PostgresSink) -> None:
+        nonlocal united
+        united += await sink.tidy()
 
     async def cut() -> None:
         for lines in range(0, PARTITIONS * LINES, 60):
@@ -45,11 +58,16 @@ async def test_every_line_is_in_its_row_once_whatever_happens_in_between(store: 
     await asyncio.gather(owning, *map(merge, sinks), cut())
     while not await _try(settle(*sinks)):
         pass
+    assert united > 0
     rows = await store.rows()
     assert [row["requests"] for row in rows.values()] == [
         sum(start <= time_s < start + 60 for log in times for time_s in log) for start in range(0, 900, 60)
     ]
     assert all(row["closed"] for row in rows.values())
+    for size_s in (300, 900):
+        larger = await store.rows(size_s)
+        assert sum(row["requests"] for row in larger.values()) == sum(map(len, times))
+        assert all(row["closed"] for row in larger.values())
     assert await store.eye.fetchval("SELECT sum(abs(difference)) FROM conservation") == 0
 
 

@@ -3,11 +3,11 @@
 
 -- find_late --
 -- A partition, and up to $5 windows in which it has sealed late segments that are worth uniting: the row is closed and
--- did not change for $3 seconds, or there are $4 of them. 16384: see segment.LATE_BLOCK.
+-- did not change for $3 seconds, or there are $4 of them. $6: see segment.LATE_BLOCK.
 WITH late AS (
     SELECT partition, window_start, count(*) AS segments
       FROM segment JOIN ingest_ledger AS books USING (topic, partition)
-     WHERE topic = $1 AND part > 0 AND part - 1 < books.next_offset / 16384
+     WHERE topic = $1 AND part > 0 AND part - 1 < books.next_offset / $6::bigint
        AND window_start + make_interval(secs => $2::integer) <= books.passed
      GROUP BY partition, window_start
 ), worth AS (
@@ -35,7 +35,7 @@ SELECT segment.window_start, part, "offset", requests, state
   FROM segment JOIN ingest_ledger AS books USING (topic, partition)
  WHERE topic = $1 AND partition = $2 AND segment.window_start = ANY ($3::timestamptz[])
    AND segment.window_start + make_interval(secs => $4::integer) <= books.passed
-   AND (part = 0 OR part - 1 < books.next_offset / 16384)
+   AND (part = 0 OR part - 1 < books.next_offset / $6::bigint)
  ORDER BY segment.window_start, part LIMIT $5;
 
 -- delete_united --

@@ -40,7 +40,7 @@ WITH gone AS (
            SELECT segment.ctid FROM segment JOIN ingest_ledger AS books USING (topic, partition)
             WHERE topic = $1 AND partition = $2 AND segment.window_start < $3
               AND segment.window_start + make_interval(secs => $4::double precision) <= books.passed
-              AND (part = 0 OR part - 1 < books.next_offset / 16384)
+              AND (part = 0 OR part - 1 < books.next_offset / $6::bigint)
             LIMIT $5))
     RETURNING requests
 ), booked AS (

@@ -28,15 +28,17 @@ WITH passed AS (
             UNION ALL SELECT window_start, true, NULL FROM due) AS w (window_start, is_due, due_at)
      GROUP BY window_start
 ), looked AS MATERIALIZED (
-    SELECT found.*, inside.marks > 0 AS is_unmerged, coalesce(inside.is_new, false) AS is_new,
+    SELECT found.*,
+           EXISTS (SELECT FROM dirty_window
+                    WHERE topic = $1 AND window_seconds = ANY ($6::integer[])
+                      AND window_start >= lower(span) AND window_start < upper(span)) AS is_unmerged,
+           EXISTS (SELECT FROM dirty_window
+                    WHERE due_at = '-infinity' AND topic = $1 AND window_seconds = ANY ($6::integer[])
+                      AND window_start >= lower(span) AND window_start < upper(span)) AS is_new,
            EXISTS (SELECT FROM {table} AS base
                     WHERE NOT base.closed AND base.window_seconds = ($6::integer[])[1]
                       AND base.window_start >= lower(span) AND base.window_start < upper(span)) AS is_growing
-      FROM found, LATERAL (
-           SELECT count(*) AS marks, bool_or(due_at = '-infinity') AS is_new
-             FROM dirty_window
-            WHERE topic = $1 AND window_seconds = ANY ($6::integer[])
-              AND window_start >= lower(span) AND window_start < upper(span)) AS inside
+      FROM found
 ), ready AS MATERIALIZED (
     SELECT * FROM looked
      WHERE (is_due AND NOT is_unmerged)
