@@ -64,19 +64,20 @@ def _table(*columns: str) -> Table:
 
 
 def _spans(rows: Rows, zone: ZoneInfo) -> Table:
-    drawn = _table(f"from ({zone})", "requests", "visitors", "bots", "MB", "4xx", "5xx", "peak/s", "p95 s", "")
+    drawn = _table("from", "requests", "visitors", "bots", "MB", "4xx", "5xx", "peak/s", "p95 s", "")
     most = max((row["requests"] for row in rows), default=0)
     for row in rows:
         p95 = row["request_time_p95"]
         drawn.add_row(
             f"{row['from'].astimezone(zone):%Y-%m-%d %H:%M}",
-            *(f"{row[name]:,}" for name in ("requests", "unique_visitors", "bot_requests")),
+            *(_short(row[name]) for name in ("requests", "unique_visitors", "bot_requests")),
             _megabytes(row["bytes_sent"]),
-            *(f"{row[name]:,}" for name in ("status_4xx", "status_5xx", "peak_requests_per_second")),
+            *(_short(row[name]) for name in ("status_4xx", "status_5xx", "peak_requests_per_second")),
             "" if p95 is None else f"{p95:.3f}",
             _bar(row["requests"], most),
         )
-    return drawn
+    drawn.caption = f"times in {zone}"
+    return _bars_give_way(drawn)
 
 
 def _values(rows: Rows, zone: ZoneInfo) -> Table:
@@ -94,14 +95,26 @@ def _values(rows: Rows, zone: ZoneInfo) -> Table:
         drawn.add_row(
             # Text: what a stranger wrote is no markup of ours
             Text(value if len(value) <= _VALUE_WIDTH else value[: _VALUE_WIDTH - 1] + "…"),
-            f"{row['requests']:,}",
-            f"{row['requests_error']:,}" if row["requests_error"] else "",
+            _short(row["requests"]),
+            _short(row["requests_error"]) if row["requests_error"] else "",
             f"{100 * row['requests'] / (totals[row['from']] or 1):.1f}",
             _megabytes(row["bytes_sent"]),
-            f"{row['errors']:,}",
+            _short(row["errors"]),
             "" if row["value"] == OTHER else _bar(row["requests"], most),
         )
+    return _bars_give_way(drawn)
+
+
+def _bars_give_way(drawn: Table) -> Table:
+    """Where it gets narrow, the bars are cut first, then the names, but no number."""
+    for column in drawn.columns[1:-1]:
+        column.min_width = max(map(len, (str(column.header), *map(str, column.cells))))
+    drawn.columns[-1].overflow = "crop"
     return drawn
+
+
+def _short(count: int) -> str:
+    return f"{count:,}" if count < 10_000_000 else f"{count / 1e6:,.0f}M"
 
 
 def safe(text: str) -> str:
@@ -110,6 +123,8 @@ def safe(text: str) -> str:
 
 
 def _megabytes(size: int) -> str:
+    if size >= 1e12:
+        return f"{size / 1e12:,.1f}T"
     return f"{size / 1e6:,.{0 if size >= 1e9 else 1}f}"
 
 

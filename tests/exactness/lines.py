@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 #: The windows and the grace that the workers under test are set to, seconds.
 WINDOW_S = 10
+LARGER_S = 60
 GRACE_S = 10
 
 #: Where event time starts; far behind the clock, which must not matter.
@@ -38,10 +39,17 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
-def at(partition: int, event_s: float, status: int = 200, size: int = 100, written_s: float | None = None) -> Record:
+def at(
+    partition: int,
+    event_s: float,
+    status: int = 200,
+    size: int = 100,
+    written_s: float | None = None,
+    client: str = "192.0.2.7",
+) -> Record:
     """One readable line of this event time (seconds since `_START_S`), written then or at `written_s`."""
     when = datetime.fromtimestamp(_START_S + int(event_s), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
-    line = f'192.0.2.7 - - [{when}] "GET /{partition} HTTP/1.1" {status} {size} "-" "test"'
+    line = f'{client} - - [{when}] "GET /{size % 7}?{partition} HTTP/1.1" {status} {size} "-" "test"'
     return Record(partition, line.encode(), int((_START_S + (event_s if written_s is None else written_s)) * 1_000))
 
 
@@ -77,7 +85,8 @@ class Source:
 
     def _line(self, partition: int, event_s: float, now_s: float) -> Record:
         pick = self._random
-        record = at(partition, event_s, pick.choice(_STATUSES), pick.randrange(5_000), written_s=now_s)
+        client = f"192.0.{pick.randrange(4)}.{pick.randrange(1, 9)}"
+        record = at(partition, event_s, pick.choice(_STATUSES), pick.randrange(5_000), now_s, client)
         if pick.random() < 0.5:
             assert record.value is not None
             envelope = {"@timestamp": now_s, "path": "/log", "log": record.value.decode()}

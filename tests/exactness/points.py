@@ -105,6 +105,8 @@ MERGE = (
     Point("merge: segments read", "kpi_app.sinks.merge", "read_segments"),
     Point("merge: united", "kpi_app.sinks.merge", "unite"),
     Point("merge: rows written", "kpi_app.sinks.merge", "write_rows"),
+    Point("merge: lists written", "kpi_app.sinks.merge", "write_tops"),
+    Point("merge: larger windows marked", "kpi_app.sinks.merge", "mark_larger"),
     Point("merge: committed", _SINK, "merge", "after", _with_result),
 )
 

@@ -18,7 +18,8 @@ from kpi_app.local.ports import free_port
 from kpi_app.reset import forget
 from kpi_app.settings import Settings
 from kpi_app.stream.topics import Names
-from tests.exactness.lines import GRACE_S, WINDOW_S, Record, Source
+from tests.exactness.lines import GRACE_S, LARGER_S, WINDOW_S, Record, Source
+from tests.exactness.listed import Key, found
 from tests.exactness.orders import Order, Step
 from tests.exactness.truth import Inexact, Sent, Truth, compare, dead_letter, truth
 from tests.exactness.workers import Worker, until
@@ -28,19 +29,13 @@ SELECT partition, next_offset, lines, counted, rejected, late_dropped, duplicate
   FROM ingest_ledger WHERE topic = $1
 """
 _ROWS = "SELECT * FROM access_kpi"
+_LISTED = "SELECT * FROM access_kpi_by"
 _MARKS = "SELECT count(*) FROM dirty_window"
 _UNBALANCED = "SELECT * FROM conservation WHERE difference <> 0"
 #: Of these there must be none in any committed state; rows follow when they are merged.
 _UNBALANCED_BOOKS = f"{_UNBALANCED} AND partition IS NOT NULL"
 #: Columns of a row that are no function of the lines: when and how often it was published.
 _OF_THE_MOMENT = {"updated_at", "revision", "tops_at", "sketches"}
-#: Columns that the recount does not tell.
-_UNTOLD = {
-    "unique_visitors",
-    "bot_requests",
-    *(f"request_time_{name}" for name in ("mean", "p50", "p90", "p95", "p99", "max")),
-}
-
 #: Pace of a flow: some thousand lines a second, so that a recount of minutes takes no minutes.
 _FLOW_EVERY_S = 0.03
 
@@ -106,7 +101,7 @@ class Rig:
             "KPI_BROKERS": self.site.brokers,
             "KPI_DATABASE_URL": self.site.dsn,
             "KPI_TOPIC": self.site.topic,
-            "KPI_WINDOWS": f"{WINDOW_S}s",
+            "KPI_WINDOWS": f"{WINDOW_S}s,{LARGER_S}s",
             "KPI_GRACE": f"{GRACE_S}s",
             "KPI_IDLE_AFTER": "1d",  # only watermarks close windows here
             "KPI_DATA_DIR": str(directory),
@@ -246,7 +241,7 @@ class Rig:
             if await self.database.fetchval(_MARKS):
                 return False
             rows = await self.rows()
-        return all(rows[start]["closed"] for start, row in expected.rows.items() if row["closed"] and start in rows)
+        return all(rows[key]["closed"] for key, row in expected.rows.items() if row["closed"] and key in rows)
 
     async def books(self) -> dict[int, dict[str, Any]]:
         """The ledger's rows by partition."""
@@ -254,18 +249,21 @@ class Rig:
         return {row["partition"]: {k: v for k, v in row.items() if k != "partition"} for row in rows}
 
     async def rows(self) -> dict[Any, dict[str, Any]]:
-        """What people read, by window start."""
+        """What people read, by window size and start."""
+        names = {"window_seconds", "window_start", *_OF_THE_MOMENT}
         return {
-            row["window_start"]: {
-                k: v for k, v in row.items() if k not in _OF_THE_MOMENT | _UNTOLD and k != "window_start"
-            }
+            (row["window_seconds"], row["window_start"]): {k: v for k, v in row.items() if k not in names}
             for row in await self.database.fetch(_ROWS)
         }
+
+    async def listed(self) -> dict[Key, list[int]]:
+        """The values of the dimensions that the recount knows."""
+        return found(await self.database.fetch(_LISTED))
 
     async def found(self) -> Truth:
         """What is there, in the shape of the truth."""
         async with self.database.transaction(isolation="repeatable_read", readonly=True):
-            return Truth(await self.rows(), await self.books(), await self.dead_letters())
+            return Truth(await self.rows(), await self.listed(), await self.books(), await self.dead_letters())
 
     async def dead_letters(self) -> Counter[tuple[int, int, str]]:
         """All committed dead letters."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from tests.exactness.lines import GRACE_S, WINDOW_S
+from tests.exactness.lines import GRACE_S, LARGER_S, WINDOW_S
+from tests.exactness.listed import Key, Listed
 from tests.recount import EPOCH, Recount, Window, recount
 
 
@@ -25,8 +26,10 @@ class Inexact(AssertionError):
 class Truth(NamedTuple):
     """What has to be in Postgres and in the dead letters."""
 
-    #: By window start.
-    rows: dict[datetime, dict[str, Any]]
+    #: By window size and start.
+    rows: dict[tuple[int, datetime], dict[str, Any]]
+    #: Requests, bytes and errors by window, dimension and value.
+    listed: dict[Key, list[int]]
     #: By partition.
     books: dict[int, dict[str, Any]]
     #: Partition, offset and reason of each dead letter, with how often it is there.
@@ -43,7 +46,17 @@ def truth(sent: Mapping[int, Iterable[Sent]], lost: Mapping[int, int]) -> Truth:
         for partition, count in counts.items()
         for number, reason in count.reasons.items()
     )
-    return Truth(_rows(counts.values()), books, letters)
+    listed = Listed((WINDOW_S, LARGER_S))
+    for partition, count in counts.items():
+        for number, record in enumerate(ordered[partition]):
+            if number not in count.reasons and record.value is not None:
+                listed.add(record.value)
+    rows = {
+        (size_s, start): row | {"unique_visitors": listed.visitors[size_s, start]}
+        for size_s in (WINDOW_S, LARGER_S)
+        for start, row in _rows(counts.values(), size_s).items()
+    }
+    return Truth(rows, dict(listed.values), books, letters)
 
 
 def _count(records: list[Sent]) -> Recount:
@@ -64,36 +77,37 @@ def _books(count: Recount, records: list[Sent], lost: int) -> dict[str, Any]:
     }
 
 
-def _rows(counts: Iterable[Recount]) -> dict[datetime, dict[str, Any]]:
+def _rows(counts: Iterable[Recount], size_s: int) -> dict[datetime, dict[str, Any]]:
     by_start: dict[int, list[Window]] = defaultdict(list)
     watermarks = []
     for count in counts:
         watermarks.append(count.watermark or EPOCH)
         for start, window in count.windows.items():
-            by_start[start].append(window)
-    passed = min(watermarks, default=EPOCH) - timedelta(seconds=WINDOW_S + GRACE_S)
+            by_start[start // size_s * size_s].append(window)
+    passed = min(watermarks, default=EPOCH) - timedelta(seconds=size_s + GRACE_S)
     return {
-        (moment := datetime.fromtimestamp(start, UTC)): _row(windows) | {"closed": moment <= passed}
+        (moment := datetime.fromtimestamp(start, UTC)): _row(windows, size_s) | {"closed": moment <= passed}
         for start, windows in by_start.items()
     }
 
 
-def _row(windows: list[Window]) -> dict[str, Any]:
+def _row(windows: list[Window], size_s: int) -> dict[str, Any]:
     status, seconds = Counter[str](), Counter[int]()
     for window in windows:
         status.update(window.status)
         seconds.update(window.per_second)
     requests = sum(window.requests for window in windows)
     return {
-        "window_seconds": WINDOW_S,
         "requests": requests,
-        "requests_per_second": requests / WINDOW_S,
+        "requests_per_second": requests / size_s,
         "peak_requests_per_second": max(seconds.values()),
         "bytes_sent": sum(window.bytes_sent for window in windows),
         **{name: status[name] for name in (*(f"status_{n}xx" for n in range(1, 6)), "status_other")},
         "late_requests": sum(window.late for window in windows),
         "first_event": min(window.first_event for window in windows if window.first_event),
         "last_event": max(window.last_event for window in windows if window.last_event),
+        "bot_requests": 0,
+        **dict.fromkeys(f"request_time_{name}" for name in ("mean", "p50", "p90", "p95", "p99", "max")),
     }
 
 
@@ -101,6 +115,7 @@ def compare(expected: Truth, found: Truth) -> None:
     """Raise `Inexact`, with what differs, unless both are the same."""
     lines = [
         *_differences("row", expected.rows, found.rows),
+        *_differences("listed", expected.listed, found.listed),
         *_differences("books of partition", expected.books, found.books),
         *_differences("dead letter", expected.dead_letters, found.dead_letters),
     ]

@@ -21,6 +21,7 @@ import aiohttp  # noqa: F401  imported here, before the fork: faust's web server
 import faust.cli.worker  # noqa: F401  as above
 
 from kpi_app import worker as product
+from kpi_app.sinks.claim import Pace
 from kpi_app.stream import loops
 from tests.exactness import mutations
 from tests.exactness.orders import ENDED, Order, Step
@@ -98,6 +99,8 @@ def _quicken(order: Order) -> None:
     load = product.load
     product.load = lambda: load().model_copy(update={"emit_every": order.emit_every_s})
     loops.BACKOFF_S = (0.1, 0.5)
+    product.Pace = lambda **_: Pace(tops_every_s=0, larger_every_s=0, quiet_s=0)
+    loops.TIDY_EVERY_S = 0.2
 
 
 def _hook_all(script: Script) -> None:
