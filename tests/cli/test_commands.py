@@ -181,7 +181,7 @@ async def test_reset_changes_nothing_unless_told_so(settings: dict[str, str], tm
     """It says what it would forget; where nobody can answer it asks for `--yes`."""
     connection = await asyncpg.connect(settings["KPI_DATABASE_URL"])
     try:
-        await connection.execute("INSERT INTO kpi_feed VALUES ('access', $1, 60)", settings["KPI_TOPIC"])
+        await connection.execute("INSERT INTO kpi_feed VALUES ('access', $1, '{60}')", settings["KPI_TOPIC"])
         done = run(kpi("reset"), tmp_path, settings)
         assert done.code == 1
         assert f"kpi-{settings['KPI_TOPIC']}-segments-changelog" in done.err

@@ -127,7 +127,8 @@ def compare(expected: Truth, found: Truth) -> None:
 def _differences(what: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> Iterable[str]:
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
-            yield f"{what} {key}: {_explain(expected.get(key), found.get(key))}"
+            name = " ".join(map(str, key)) if isinstance(key, tuple) else key
+            yield f"{what} {name}: {_explain(expected.get(key), found.get(key))}"
 
 
 def _explain(expected: Any, found: Any) -> str:
