@@ -54,7 +54,7 @@ class Worker:
         for step in (self.loops.checkpoint, self.loops.watch, self.loops.flush, self.loops.merge, self.loops.tidy):
             self.app.task(self._loop(step.__name__, step))
         dsn, zone = settings.database_url.get_secret_value(), ZoneInfo(settings.timezone)
-        reader = PostgresReader(dsn, ACCESS, settings.topic, settings.windows, zone)
+        reader = PostgresReader(dsn, ACCESS, settings.topic, settings.base_window_s, zone)
         web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows)
 
     def _app(self) -> BentApp:

@@ -77,8 +77,7 @@ class Lists:
 class Tops(Split):
     """Top lists of several dimensions: of each one the lines by value, and whole-number sums over them.
 
-    The column of a dimension (String) is null where a line has no such thing at all: it is in no list then. A sum
-    over one batch must fit into an Int64.
+    The column of a dimension (String) is null where a line has no such thing at all: it is in no list then.
     """
 
     dimensions: Mapping[str, str]
@@ -112,13 +111,13 @@ class Tops(Split):
             }
         )
         grouped = long.filter(_value.is_not_null()).group_by("key", "value")
-        return grouped.agg(pl.len().cast(pl.Int64).alias("requests"), *map(pl.sum, self.sums)).select(
+        return grouped.agg(pl.len().cast(pl.Int64).alias("requests"), *self._summed()).select(
             of=pl.col("key") // _DIMENSIONS,
             dimension=pl.col("key") % _DIMENSIONS,
             value=_value,
             requests="requests",
             credit=pl.lit(0, dtype=pl.Int64),
-            **{name: pl.col(name).cast(pl.Int64) for name in self.sums},
+            **{name: pl.col(name) for name in self.sums},
         )
 
     def zero(self) -> Value:
@@ -179,8 +178,11 @@ class Tops(Split):
         return pl.DataFrame({"key": key, **columns}, schema=schema)
 
     def _added(self) -> list[pl.Expr]:
-        added = [pl.col("requests").sum(), pl.col("credit").sum()]
-        return added + [pl.col(n).cast(pl.Int128).sum().clip(upper_bound=INT64_MAX).cast(pl.Int64) for n in self.sums]
+        return [pl.col("requests").sum(), pl.col("credit").sum(), *self._summed()]
+
+    def _summed(self) -> list[pl.Expr]:
+        """The sums, which stop at the largest number there is: sizes are a stranger's to write."""
+        return [pl.col(n).cast(pl.Int128).sum().clip(upper_bound=INT64_MAX).cast(pl.Int64) for n in self.sums]
 
     @property
     def _whole(self) -> list[str]:
@@ -227,8 +229,7 @@ class Tops(Split):
         listed = heaviest.group_by("key", maintain_order=True).agg(pl.col(added).cast(pl.Int128).sum())
         whole = totals.select(added)[listed["key"] // _DIMENSIONS]
         rest = [  # nothing is below 0 but where a sum has stopped at the largest there is
-            (whole[name].cast(pl.Int128) - listed[name]).clip(lower_bound=0).cast(pl.Int64).alias(name)
-            for name in added
+            (whole[name].cast(pl.Int128) - listed[name]).clip(0, INT64_MAX).cast(pl.Int64).alias(name) for name in added
         ]
         others = listed.select(
             "key", pl.lit(OTHER).alias("value"), pl.lit(0, dtype=pl.Int64).alias("requests_error"), *rest

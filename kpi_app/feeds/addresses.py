@@ -20,11 +20,13 @@ _KEPT_V6_BITS = 48
 _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
-@lru_cache(maxsize=16_384)
 def address_of(text: str) -> Address | None:
     """Read an address; None where it is none. An IPv4 address in IPv6's clothes (`::ffff:…`) is the IPv4 one."""
-    if len(text) > _LONGEST:
-        return None
+    return _address_of(text) if len(text) <= _LONGEST else None  # longer texts would fill the cache
+
+
+@lru_cache(maxsize=16_384)
+def _address_of(text: str) -> Address | None:
     try:
         address = ip_address(text)
     except ValueError:
@@ -56,9 +58,13 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)
 
 
-@lru_cache(maxsize=16_384)
 def anonymised(text: str) -> str | None:
     """Give the network of an address: the last octet 0, of IPv6 the last 80 bits; None for what is no address."""
+    return _anonymised(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=16_384)
+def _anonymised(text: str) -> str | None:
     address = address_of(text)
     if address is None:
         return None

@@ -28,7 +28,7 @@ class Reading:
     log_format: str = AUTO
     #: Networks of the proxies whose word on who asked them is taken.
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    #: Whether what leaves `parse` holds no full address.
+    #: Whether the client's address is cut to its network; paths, sites and hosts are kept as they were sent.
     anonymise_ip: bool = True
     #: Makes the numbers that stand for visitors ones that nobody without it can compute.
     visitor_key: bytes = field(default=b"", repr=False)

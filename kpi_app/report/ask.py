@@ -10,7 +10,7 @@ from kpi_app.feeds.base import Feed
 from kpi_app.report.spans import cut, whole
 from kpi_app.report.unite import Asked
 from kpi_app.sinks.connect import Database
-from kpi_app.sinks.read import extent
+from kpi_app.sinks.read import extent, sizes
 
 #: Values of a dimension that a report lists unless told otherwise, and at most.
 TOP, MOST_TOP = 10, 1_000
@@ -26,32 +26,37 @@ class Wish(NamedTuple):
     top: int = TOP
 
 
-async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone: ZoneInfo) -> Asked:
-    """The spans of a report; without times those from the first stored window to the last.
+async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone: ZoneInfo) -> tuple[Asked, list[int]]:
+    """The spans of a report, and the sizes of the windows that it is made of, the base first.
 
-    A time without a zone is one in `zone`. Raises `UserError`, `SinkBusy` and `SinkRefused`.
+    Without times it goes from the first stored window to the last; a time without a zone is one in `zone`. Before a
+    worker has claimed the feed the base is `base_s`. Raises `UserError`, `SinkBusy` and `SinkRefused`.
     """
     start = time(wish.start, zone) if wish.start else None
     end = time(wish.end, zone) if wish.end else None
+    # as the feed has them: rows of other sizes may be there, but are corrected no more
+    sizes_s = await sizes(database, feed) or [base_s]
     if start is None or end is None:
-        stored = await extent(database, feed, base_s)
+        stored = await extent(database, feed, sizes_s[0])
         if stored is None:
-            return Asked([], wish.by, wish.top)
+            return Asked([], wish.by, wish.top), sizes_s
         start, end = start or stored[0], end or stored[1]
-    span = whole(start, end, base_s)
+    span = whole(start, end, sizes_s[0])
     if wish.window is None:
-        return Asked([span], wish.by, wish.top)
+        return Asked([span], wish.by, wish.top), sizes_s
     try:
         length_s = parse_duration(wish.window)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return Asked(cut(span, length_s, base_s, zone), wish.by, wish.top)
+    return Asked(cut(span, length_s, sizes_s[0], zone), wish.by, wish.top), sizes_s
 
 
 def time(text: str, zone: ZoneInfo) -> datetime:
-    """A date or a time in ISO 8601, as UTC. Raises `UserError`."""
+    """A date or a time in ISO 8601, as UTC, of the years 1970 to 9998. Raises `UserError`."""
     try:
         told = datetime.fromisoformat(text)
-        return utc((told if told.tzinfo else told.replace(tzinfo=zone)).timestamp())
+        if 1970 <= told.year <= 9998:
+            return utc((told if told.tzinfo else told.replace(tzinfo=zone)).timestamp())
     except (ValueError, OverflowError):
-        raise UserError(f"{text!a} is not a date or time such as 2026-01-31 or 2026-01-31T08:00Z") from None
+        pass
+    raise UserError(f"{text!a} is not a date or time such as 2026-01-31 or 2026-01-31T08:00Z") from None

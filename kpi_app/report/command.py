@@ -18,8 +18,8 @@ async def report(settings: Settings, wish: Wish, form: str, out: Console) -> Non
     zone = ZoneInfo(settings.timezone)
     try:
         async with Database(settings.database_url.get_secret_value(), Limits(command_s=None)) as database:
-            asked = await resolve(wish, database, ACCESS, settings.base_window_s, zone)
-            rows = await unite(database, ACCESS, settings.windows, asked)
+            asked, sizes_s = await resolve(wish, database, ACCESS, settings.base_window_s, zone)
+            rows = await unite(database, ACCESS, sizes_s, asked)
     except (SinkBusy, SinkRefused) as error:
         raise UserError(str(error)) from error
     if form == "csv":

@@ -1,18 +1,23 @@
 """The stored windows of a span, united: visitors and percentiles of a week are those of its lines."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from kpi_app.core.merge import Values, settle, span
+from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.windows import utc
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
 from kpi_app.report.spans import Span, missing, pieces
 from kpi_app.sinks.connect import Database, Session
 from kpi_app.sinks.read import states
+
+#: Windows that are in hand at once.
+_PAGE = 60
 
 
 class Asked(NamedTuple):
@@ -32,37 +37,51 @@ def dimensions(feed: Feed) -> tuple[str, ...]:
     return tuple(kind.dimensions) if kind else ()
 
 
-async def report(database: Database, feed: Feed, sizes_s: Sequence[int], asked: Asked) -> list[dict[str, Any]]:
+async def report(
+    database: Database, feed: Feed, sizes_s: Sequence[int], asked: Asked, most_states: int | None = None
+) -> list[dict[str, Any]]:
     """A row a span with the columns of the feed's table; or, by a dimension, a row a value of it.
 
-    Spans without a line have no row. `sizes_s`: the window sizes that are stored. Raises `UserError` for an unknown
-    dimension, `SinkBusy` and `SinkRefused`.
+    Spans without a line have no row. `sizes_s`: the window sizes that are kept up to date. Raises `UserError` for an
+    unknown dimension and when over `most_states` windows would have to be read, `SinkBusy` and `SinkRefused`.
     """
     if asked.by is not None and asked.by not in dimensions(feed):
         raise UserError(f"unknown dimension {asked.by!r}: one of {', '.join(dimensions(feed))}")
     rows: list[dict[str, Any]] = []
+    read = 0
     async with database.session() as session:
         for one in asked.spans:
-            encoded = await _states(session, feed, one, sorted(sizes_s, reverse=True))
-            if encoded:
-                values = await asyncio.to_thread(span, encoded, feed.measures)
-                rows += await asyncio.to_thread(_rows, feed, one, values, asked)
+            total: Segment | None = None
+            async for encoded in _states(session, feed, one, sorted(sizes_s, reverse=True)):
+                read += len(encoded)
+                if most_states is not None and read > most_states:
+                    raise UserError(f"over {most_states:,} windows to read: ask for a shorter span, or for whole hours")
+                total = total or empty(feed.measures)
+                await asyncio.to_thread(_add, total, encoded, feed)
+            if total is not None:
+                rows += await asyncio.to_thread(_rows, feed, one, total.values, asked)
     return rows
 
 
-async def _states(session: Session, feed: Feed, one: Span, sizes_s: Sequence[int]) -> list[bytes]:
+def _add(total: Segment, encoded: Sequence[bytes], feed: Feed) -> None:
+    absorb(total, span(encoded, feed.measures), feed.measures)
+
+
+async def _states(session: Session, feed: Feed, one: Span, sizes_s: Sequence[int]) -> AsyncIterator[list[bytes]]:
     """Encoded windows that make up a span: the largest that are closed, the smaller ones where there is none."""
-    found: list[bytes] = []
     for piece in pieces(one, sizes_s):
         smaller = [size_s for size_s in sizes_s if size_s < piece.size_s]
-        by_start = await states(
-            session, feed, piece.size_s, utc(piece.start_s), utc(piece.end_s), only_closed=bool(smaller)
-        )
-        found += by_start.values()
+        found: list[datetime] = []
+        for start_s in range(piece.start_s, piece.end_s, _PAGE * piece.size_s):
+            end_s = min(start_s + _PAGE * piece.size_s, piece.end_s)
+            page = await states(session, feed, piece.size_s, utc(start_s), utc(end_s), only_closed=bool(smaller))
+            found += page
+            if page:
+                yield list(page.values())
         if smaller:
-            for gap in missing(piece, [int(start.timestamp()) for start in by_start]):
-                found += await _states(session, feed, gap, smaller)
-    return found
+            for gap in missing(piece, [int(start.timestamp()) for start in found]):
+                async for encoded in _states(session, feed, gap, smaller):
+                    yield encoded
 
 
 def _rows(feed: Feed, one: Span, values: Values, asked: Asked) -> list[dict[str, Any]]:

@@ -40,10 +40,10 @@ WINDOWS = 200
 LARGER = 20
 
 #: Windows in hand at once: bounds what is in memory.
-_READ = 50
+_READ = 10
 
 #: States a read: bounds what is in memory, and how long Postgres hears nothing of us.
-_PAGE = 300
+_PAGE = 50
 
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -137,7 +137,9 @@ async def publish(session: Session, scope: Scope, size: Size, windows: Sequence[
     changed = await write_rows(session, scope, united)
     if listed := [one for one in united if one.window.lists and one.window.start in changed]:
         await write_tops(session, scope, size.window_s, [(one.window.start, one.values) for one in listed])
-    if scope.feed.tops and (behind := [w.start for w in windows if w.start in changed and not w.lists]):
+    if scope.feed.tops and (
+        behind := [w.start for w in windows if not w.lists]
+    ):  # their marks were taken, changed or not
         await mark_again(session, scope, size, behind)
     if changed and size.larger_s:
         await mark_larger(session, scope, size.larger_s, changed)

@@ -18,17 +18,19 @@ _ROWS = Limits(connect_s=2, command_s=3, connections=2)
 #: The probe's own, so that a crowd of readers does not make the worker look cut off from Postgres.
 _PROBE = Limits(connect_s=2, command_s=3, connections=1)
 
-#: Rows of a report that a worker makes beside its other work.
+#: Rows and values of a report that a worker makes beside its other work, and windows that it reads for it.
 MOST_SPANS = 750
+MOST_VALUES = 10_000
+MOST_STATES = 3_000
 
 
 class PostgresReader:
     """Reads one feed's rows. Connects when first asked."""
 
-    def __init__(self, dsn: str, feed: Feed, topic: str, sizes_s: Sequence[int], zone: ZoneInfo) -> None:
+    def __init__(self, dsn: str, feed: Feed, topic: str, base_s: int, zone: ZoneInfo) -> None:
         self._feed = feed
         self._topic = topic
-        self._sizes_s = sizes_s
+        self._base_s = base_s
         self._zone = zone
         self._rows = Database(dsn, _ROWS)
         self._probe = Database(dsn, _PROBE)
@@ -45,10 +47,10 @@ class PostgresReader:
 
     async def report(self, wish: Wish) -> Sequence[Mapping[str, Any]]:
         """The rows of a report, united from stored windows."""
-        asked = await resolve(wish, self._rows, self._feed, self._sizes_s[0], self._zone)
-        if len(asked.spans) > MOST_SPANS:
-            raise UserError(f"that is more than {MOST_SPANS} rows: `kpi report` makes them")
-        return await report(self._rows, self._feed, self._sizes_s, asked)
+        asked, sizes_s = await resolve(wish, self._rows, self._feed, self._base_s, self._zone)
+        if len(asked.spans) > MOST_SPANS or (asked.by and len(asked.spans) * asked.top > MOST_VALUES):
+            raise UserError(f"that is more than {MOST_SPANS} rows or {MOST_VALUES:,} values: `kpi report` makes them")
+        return await report(self._rows, self._feed, sizes_s, asked, MOST_STATES)
 
     async def top(self, size_s: int, start: datetime, dimension: str) -> Sequence[Mapping[str, Any]]:
         """The values of a dimension in one window, the heaviest first."""

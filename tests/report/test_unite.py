@@ -29,8 +29,8 @@ class Asks:
     database: Database
 
     async def __call__(self, **wish: object) -> list[dict[str, object]]:
-        asked = await resolve(Wish(**wish), self.database, ACCESS, 60, UTC)  # type: ignore[arg-type]
-        return await report(self.database, ACCESS, SIZES_S, asked)
+        asked, sizes_s = await resolve(Wish(**wish), self.database, ACCESS, 60, UTC)  # type: ignore[arg-type]
+        return await report(self.database, ACCESS, sizes_s, asked)
 
 
 @pytest.fixture
@@ -89,6 +89,8 @@ async def test_a_span_without_lines_has_no_row(asks: Asks) -> None:
     [
         ({"by": "colour"}, "unknown dimension 'colour': one of status, method"),
         ({"start": "yesterday"}, "'yesterday' is not a date or time"),
+        ({"start": "0001-01-01", "end": "0001-01-02", "window": "1d"}, "'0001-01-01' is not a date or time"),
+        ({"end": "9999-12-31T23:59:59.5Z"}, "is not a date or time"),
         ({"window": "soon"}, "'soon' is not a duration"),
         ({"window": "90s"}, "not a multiple of the base window"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "from an earlier to a later time"),

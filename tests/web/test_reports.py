@@ -66,7 +66,7 @@ async def test_a_report_that_can_not_be_made_is_the_askers_mistake(site: Site) -
 async def test_a_worker_makes_no_endless_report(database: str) -> None:
     """It has other work; the command makes them."""
     await migrate(database)
-    reader = PostgresReader(database, ACCESS, "access-log", (60, 3_600), ZoneInfo("UTC"))
+    reader = PostgresReader(database, ACCESS, "access-log", 60, ZoneInfo("UTC"))
     wish = Wish("2026-01-01", "2026-01-02", "1m")
     try:
         assert MOST_SPANS < 24 * 60

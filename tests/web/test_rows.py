@@ -109,7 +109,7 @@ async def test_rows_of_postgres_come_out_as_numbers_and_times(
     site: Site, database: str, stored: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`[from, to)`: a window that starts at `to` belongs to the next question."""
-    postgres = PostgresReader(database, ACCESS, "access-log", (60,), ZoneInfo("UTC"))
+    postgres = PostgresReader(database, ACCESS, "access-log", 60, ZoneInfo("UTC"))
     monkeypatch.setattr(site.reader, "windows", postgres.windows)
     told = await site.json("/kpi/windows?from=2023-11-14T22:01:00Z&to=2023-11-14T22:02:00Z")
     await postgres.close()
@@ -123,7 +123,7 @@ async def test_rows_of_postgres_come_out_as_numbers_and_times(
 
 async def test_the_reader_pings_what_it_reads(database: str) -> None:
     """A Postgres that was not migrated can't serve rows, and says so."""
-    reader = PostgresReader(database, ACCESS, "access-log", (60,), ZoneInfo("UTC"))
+    reader = PostgresReader(database, ACCESS, "access-log", 60, ZoneInfo("UTC"))
     with pytest.raises(Exception, match="run `kpi migrate`"):
         await reader.ping()
     await migrate(database)

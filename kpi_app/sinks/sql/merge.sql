@@ -105,10 +105,11 @@ ON CONFLICT (window_start, window_seconds) DO UPDATE
 RETURNING window_start;
 
 -- mark_again --
--- Marks windows whose lists were left out, for when they may be written.
+-- Marks windows whose lists are behind their rows, for when they may be written.
 INSERT INTO dirty_window (topic, window_seconds, window_start, due_at)
 SELECT $1, $2, window_start, coalesce(tops_at + $4::double precision * interval '1 second', statement_timestamp())
-  FROM {table} WHERE window_seconds = $2 AND window_start = ANY ($3::timestamptz[]);
+  FROM {table}
+ WHERE window_seconds = $2 AND window_start = ANY ($3::timestamptz[]) AND tops_at IS DISTINCT FROM updated_at;
 
 -- mark_larger --
 -- Marks the windows of the next larger size ($2) that windows are in.

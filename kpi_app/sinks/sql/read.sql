@@ -22,9 +22,14 @@ SELECT NOT EXISTS (SELECT FROM dirty_window WHERE topic = $1)
    AND NOT EXISTS (SELECT FROM {table} WHERE NOT closed
                       AND window_seconds = (SELECT windows[1] FROM kpi_feed WHERE topic = $1)) AS is_settled;
 
+-- sizes --
+-- The sizes of a feed's windows, the base first.
+SELECT windows FROM kpi_feed WHERE feed = $1;
+
 -- extent --
--- From the start of the first window of a size to the end of the last.
-SELECT min(window_start) AS first, max(window_start) + make_interval(secs => $1::integer) AS last
+-- From the start of the first window of a size to the end of the last, which must be a time for Python, too.
+SELECT min(window_start) AS first,
+       least(max(window_start), '9998-12-31') + make_interval(secs => $1::integer) AS last
   FROM {table} WHERE window_seconds = $1;
 
 -- states --
