@@ -69,7 +69,7 @@ class Worker:
             web_bind=settings.web_host,
             web_port=settings.web_port,
             **web.OPTIONS,
-            consumer_max_fetch_size=2 << 20,
+            consumer_max_fetch_size=512 << 10,
             consumer_metadata_max_age_ms=30_000,  # added partitions are noticed within this time
             stream_buffer_maxsize=4,  # batches, not lines
             broker_session_timeout=10.0,
@@ -115,6 +115,7 @@ class Worker:
         check_port(conf.web_bind, conf.web_port)
         self._move_data_dir(conf.web_port)
         await self._check_sink()
+        await self.owned.warm_up()
         await self.owned.count_partitions()
         _spare_the_collector()
 

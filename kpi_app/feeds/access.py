@@ -59,12 +59,18 @@ def _reasons(given: pl.Series, fits: pl.Series, read: pl.DataFrame) -> pl.Expr:
     return pl.coalesce(given, why)
 
 
+EXAMPLE = (
+    '192.0.2.7 - - [31/Jan/2026:08:00:00 +0000] "GET /index.html HTTP/1.1" 200 5120 "https://example.org/" '
+    '"Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0" "-"'
+)
+
 ACCESS = Feed(
     name="access",
     table="access_kpi",
     formats=(AUTO, *FORMATS),
     measures=MEASURES,
     parse=parse,
+    example=EXAMPLE,
     row=row,
     totals=totals,
     tops=TOP_LISTS,

@@ -53,6 +53,8 @@ class Feed:
     formats: tuple[str, ...]
     measures: tuple[Measure, ...]
     parse: Callable[[pl.DataFrame, Reading], pl.DataFrame]
+    #: A line that is counted. Parsing it loads what parsing needs.
+    example: str
     #: The columns of the row of a window, from its merged measures and its size in seconds.
     row: Callable[[Mapping[str, Value], int], dict[str, object]]
     #: Whole numbers over all lines of a window, from its merged measures: `requests` and the sums of the top lists.

@@ -13,6 +13,7 @@ from faust.types import TP
 from kpi_app.core.fold import Folded, TimeRules
 from kpi_app.errors import StopWorker
 from kpi_app.feeds.base import Feed
+from kpi_app.feeds.envelope import decode
 from kpi_app.settings import Settings
 from kpi_app.stream.bend import Batch
 from kpi_app.stream.bend.stop import log, stop_worker
@@ -150,6 +151,11 @@ class Ownership:
             number: Partition(number, self.names, state, tables[number], producers[number])
             for number, state in states.items()
         }
+
+    async def warm_up(self) -> None:
+        """Load what parsing needs, seconds of work, before there is a batch; several threads would do it at once."""
+        lines = decode([self._feed.example.encode()])
+        await asyncio.to_thread(self._feed.parse, lines, self._folding.reading)
 
     def tell_visitors_by(self, key: bytes) -> None:
         """Hash visitors with this key; before the first fold."""

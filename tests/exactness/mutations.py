@@ -232,7 +232,7 @@ def one_flush_at_a_time() -> None:
 @_mutation
 def impatient_checkpoints() -> None:
     """Not a mechanism less, but one that comes into force sooner."""
-    ownership.CHECKPOINT_S = 1.0
+    ownership.CHECKPOINT_S = 3.0
 
 
 @_mutation

@@ -13,6 +13,7 @@ from kpi_app.feeds import FEEDS
 from kpi_app.feeds.access import ACCESS, parse
 from kpi_app.feeds.access_formats import FORMATS
 from kpi_app.feeds.base import Reading
+from kpi_app.feeds.envelope import decode
 from tests.feeds.nasty import LINES
 from tests.recount import Rejected, read
 
@@ -291,6 +292,13 @@ def test_row_of_an_empty_window_has_no_times() -> None:
 def test_bytes_of_a_row_stay_within_a_bigint() -> None:
     """A column of Postgres ends at 2^63 - 1, and so does the sum."""
     assert ACCESS.row({**VALUES, "bytes_sent": 2**80}, 60)["bytes_sent"] == INT64_MAX
+
+
+def test_the_example_of_a_feed_is_counted() -> None:
+    """And is of people: it is what a worker warms up with."""
+    for feed in FEEDS:
+        [row] = feed.parse(decode([feed.example.encode()]), Reading()).to_dicts()
+        assert (row["reason"], row["is_bot"]) == (None, False)
 
 
 def test_feeds_have_names_and_tables_of_their_own() -> None:
