@@ -21,6 +21,8 @@ import aiohttp  # noqa: F401  imported here, before the fork: faust's web server
 import faust.cli.worker  # noqa: F401  as above
 
 from kpi_app import worker as product
+from kpi_app.feeds.access import ACCESS
+from kpi_app.feeds.agents import look_up
 from kpi_app.sinks.claim import Pace
 from kpi_app.stream import loops
 from tests.exactness import mutations
@@ -165,6 +167,8 @@ def _halving(send: Callable[..., Any]) -> Callable[..., Any]:
 
     return halved
 
+
+look_up(ACCESS.example)  # loads its lists, which takes seconds; polars must not run before a fork
 
 # What was imported up to here is shared by all that are forked, as long as no collector touches it.
 gc.collect()
