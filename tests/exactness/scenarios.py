@@ -104,7 +104,8 @@ async def a_disk_from_before_a_reset(rig: Rig, *patches: str) -> None:
     second = rig.start(Step("take-over: fenced"), patches=patches)  # `kpi reset` is run where this one will be
     assert await rig.ended(second) == ENDED
     await rig.reset(second)
-    second = rig.start(disk=second.order.disk, patches=patches)
+    # both lines in one checkpoint, or the old disk would be brought up to date by the second one
+    second = rig.start(disk=second.order.disk, patches=patches, emit_every_s=2.0)
     await rig.exact()
     await rig.send([at(0, 112)])
     await rig.exact()
