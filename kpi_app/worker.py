@@ -152,8 +152,7 @@ class Worker:
         try:
             async with asyncio.timeout(LAST_FLUSH_S):
                 await self.loops.flush_all()
-                while await self.sink.merge():
-                    pass
+                await self.loops.merge_all()
         except (TimeoutError, SinkBusy, SinkRefused, StopWorker) as error:
             log.warning("the last flush is left to the next owner: %s", str(error) or type(error).__name__)
         self._finished.set()

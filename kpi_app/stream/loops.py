@@ -76,6 +76,7 @@ class Loops:
         self._expected = 0
         self._flushed = asyncio.Event()
         self._slots = asyncio.Semaphore(FLUSHES)
+        self._merging = asyncio.Lock()
 
     async def checkpoint(self) -> None:
         """Every KPI_EMIT_EVERY, all partitions."""
@@ -122,8 +123,13 @@ class Loops:
         """Unite what was flushed, here or elsewhere."""
         await _either(self._flushed, self._emit_every_s)
         self._flushed.clear()
-        while await self._merged():
-            pass
+        await self.merge_all()
+
+    async def merge_all(self) -> None:
+        """Merge until nothing is left; first wait for a merge that is under way here: its windows are passed over."""
+        async with self._merging:
+            while await self._merged():
+                pass
 
     async def tidy(self) -> None:
         """Unite segments that no line reaches any more, and drop what is too old."""

@@ -216,7 +216,7 @@ async def two_merges_at_once(rig: Rig, *patches: str) -> None:
     await rig.exact()
     quick = rig.start(Step("merge: about to begin", "hold"), Step("merge: over", "hold"), patches=patches)
     await quick.reached("merge: about to begin")
-    await slow.arm(Step("merge: segments read", "hold"))
+    await slow.arm(Step("merge: segments read", "hold"), Step("merge: over", "note"))
     await rig.send([at(0, 120)])
     await slow.reached("merge: segments read")
     await rig.send([at(0, 101)])
@@ -224,6 +224,7 @@ async def two_merges_at_once(rig: Rig, *patches: str) -> None:
     await quick.let_go("merge: about to begin")
     await quick.reached("merge: over")
     await slow.let_go("merge: segments read")
+    await slow.reached("merge: over")
     await quick.let_go("merge: over")
     await rig.exact()
 

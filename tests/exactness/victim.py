@@ -25,6 +25,7 @@ from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.agents import look_up
 from kpi_app.sinks.claim import Pace
 from kpi_app.stream import loops
+from kpi_app.stream.bend import worker as bent
 from tests.exactness import mutations
 from tests.exactness.orders import ENDED, Order, Step
 from tests.exactness.points import Call, Half, Point, hooked, is_async, place
@@ -102,6 +103,7 @@ def _quicken(order: Order) -> None:
     product.load = lambda: load().model_copy(update={"emit_every": order.emit_every_s})
     loops.BACKOFF_S = (0.1, 0.5)
     product.Pace = lambda **_: Pace(tops_every_s=0, larger_every_s=0, quiet_s=0)
+    product.LAST_FLUSH_S, bent.STOP_LIMIT_S = 30.0, 40.0  # what a stop leaves must not depend on a busy machine
     loops.TIDY_EVERY_S = 0.2
 
 
