@@ -45,7 +45,10 @@ class Worker:
         self._finished = asyncio.Event()
         self.metrics = Metrics()
         self.owned = Ownership(settings, ACCESS, lambda: self.table.data, lambda: self.app.consumer, self.metrics)
-        self.loops = Loops(self.owned, sink, self._look, settings.emit_every, settings.idle_after, self.metrics)
+        self.folds = Folds(self._fold_batch)
+        self.loops = Loops(
+            self.owned, sink, self._look, self.folds.calm, settings.emit_every, settings.idle_after, self.metrics
+        )
         self.metrics.read_from(self.owned, self.loops.idle)
         self.app = self._app()
         self.table = self.app.Table(TABLE, help=TABLE_HELP, key_type=bytes, value_type=bytes, options=dict(OPTIONS))
@@ -83,9 +86,9 @@ class Worker:
 
     async def _fold(self, stream: StreamT) -> None:
         stream.enable_acks = False  # the checkpoint decides what is done, not the end of an iteration
-        async with Folds(self._fold_batch) as folds:
+        async with self.folds:
             async for event in stream.events():
-                await folds.add(event.message.partition, event.message.value)
+                await self.folds.add(event.message.partition, event.message.value)
 
     async def _fold_batch(self, partition: int, batch: Batch) -> None:
         try:

@@ -14,9 +14,13 @@ import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
+from hypothesis import HealthCheck, settings
 
 from kpi_app.local.kafka import EmbeddedKafka
 from kpi_app.local.postgres import EmbeddedPostgres
+
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 MakeTopic = Callable[..., Awaitable[str]]
 

@@ -145,11 +145,10 @@ class CountBy(Split):
 
     def split(self, counted: pl.DataFrame) -> Iterator[Part]:
         """The counts of each part, by value."""
-        keyed = counted.select("window_us", "part", of=self.of).filter(pl.col("of").is_not_null())
-        parts: dict[tuple[int, int], dict[int, int]] = {}
-        for window_us, part, key, count in keyed.group_by("window_us", "part", "of").len().iter_rows():
-            parts.setdefault((window_us, part), {})[key] = count
-        return (Part(*key, counts) for key, counts in parts.items())
+        keyed = counted.lazy().select("window_us", "part", of=self.of).filter(pl.col("of").is_not_null())
+        counts = keyed.group_by("window_us", "part", "of").len()
+        parts = counts.group_by("window_us", "part").agg("of", "len").collect()
+        return (Part(window_us, part, dict(zip(of, n, strict=True))) for window_us, part, of, n in parts.iter_rows())
 
     def zero(self) -> Value:
         return {}

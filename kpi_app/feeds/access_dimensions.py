@@ -13,13 +13,15 @@ What takes time is done once for each distinct value of a batch.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+import numpy as np
 import polars as pl
 
 from kpi_app.feeds.addresses import anonymised, client_of
 from kpi_app.feeds.agents import Agent, look_up
 from kpi_app.feeds.base import BY, Reading
+from kpi_app.feeds.distinct import categorical, for_each
 from kpi_app.feeds.values import NONE, clean, clean_column
 
 DIMENSIONS = (
@@ -43,9 +45,6 @@ _PORT = ":[0-9]*$"
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"^((?:{_OCTET}\.){{3}}){_OCTET}$"
 
-#: Who a visitor is, in one text: a line break is in no address.
-_PAIR = pl.concat_str(pl.col("client").fill_null(""), pl.lit("\n"), pl.col("agent").fill_null("")).alias("pair")
-
 #: Of the hash that stands for a visitor, bytes: what the sketches of visitors take.
 _HASH_BYTES = 8
 
@@ -54,41 +53,28 @@ _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 
 
 def dimensions(told: pl.DataFrame, reading: Reading) -> pl.DataFrame:
-    """Give `by_<dimension>` (String) for each of `DIMENSIONS`, `is_bot` (Boolean) and `visitor` (UInt64).
+    """Give `by_<dimension>` (Categorical) for each of `DIMENSIONS`, `is_bot` (Boolean) and `visitor` (UInt64).
 
-    `told`: the columns of `access_fields.TEXTS`; those of a rejected line are null, and then all is. `visitor` is a
-    keyed hash of the client's address, before it is anonymised, and the agent: the same for equal ones and one key.
+    `told`: the columns of `access_fields.TEXTS`; those of a rejected line are null, and then all is. `visitor` is made
+    of keyed hashes of the client's address, before it is anonymised, and of the agent: the same for equal ones and
+    one key.
     """
-    known = told.with_columns(client=_clients(told, reading))
-    networks = _networks if reading.anonymise_ip else _cleaned
     by = pl.DataFrame(
         [
-            _or_none(known["status"], "-"),
-            *_requests(known),
-            *_for_each(known.select("host"), _hosts),
-            *_for_each(known.select("referrer"), _sites),
-            *_for_each(known.select("agent"), _agents),
-            *_for_each(known.select("client"), networks),
-            *_for_each(known.select(_PAIR), _Visitors(reading.visitor_key)),
+            categorical(_or_none(told["status"], "-")),
+            *_requests(told),
+            *for_each(told["host"], _hosts),
+            *for_each(told["referrer"], _sites),
+            *for_each(told["agent"], _Agents(reading)),
+            *for_each(_clients(told, reading), _Clients(reading)),
         ]
     )
     accepted = told["status"].is_not_null()
     return by.select(
         *(pl.col(name).alias(f"{BY}{name}") for name in DIMENSIONS),
-        is_bot=pl.when(accepted).then((pl.col("bot") != NONE).fill_null(False)),
-        visitor=pl.when(accepted).then("visitor"),
+        is_bot=pl.when(accepted).then(pl.col("is_bot").fill_null(False)),
+        visitor=pl.when(accepted).then(pl.col("client_hash").fill_null(0) + pl.col("agent_hash").fill_null(0)),
     )
-
-
-def _for_each(rows: pl.DataFrame, answer: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-    """Give the columns that `answer` makes of each row, asking it for distinct rows without nulls; else null."""
-    asked = [f"key_{name}" for name in rows.columns]
-    keys = rows.rename(dict(zip(rows.columns, asked, strict=True)))
-    if any(rows[name].null_count() == len(rows) for name in rows.columns):
-        return answer(rows.clear()).clear(len(rows))  # as many nulls
-    distinct = rows.unique().drop_nulls()
-    table = distinct.rename(dict(zip(rows.columns, asked, strict=True))).hstack(answer(distinct))
-    return keys.join(table, on=asked, how="left", maintain_order="left").drop(asked)
 
 
 def _clients(told: pl.DataFrame, reading: Reading) -> pl.Series:
@@ -96,71 +82,102 @@ def _clients(told: pl.DataFrame, reading: Reading) -> pl.Series:
     if not reading.trusted_proxies:
         return told["client"]
 
-    def through_proxies(hops: pl.DataFrame) -> pl.DataFrame:
-        return _texts("client", (client_of(peer, xff, reading.trusted_proxies) for peer, xff in hops.iter_rows()))
+    def through_proxies(hops: pl.Series) -> pl.DataFrame:
+        each = (hop.split("\n", 1) for hop in hops)
+        return _texts("client", (client_of(peer, xff, reading.trusted_proxies) for peer, xff in each))
 
-    found = _for_each(told.select("client", pl.col("xff").fill_null("")), through_proxies)
-    return found.to_series()
+    # a line break is in no address, and in no field of a line
+    hops = told.select(pl.concat_str("client", pl.lit("\n"), pl.col("xff").fill_null("")))
+    return for_each(hops.to_series(), through_proxies).to_series().cast(pl.String)
 
 
-class _Visitors:
-    """Makes the hashes of clients and agents, with one key."""
+class _Hash:
+    """Makes hashes (UInt64) of texts that nobody without the key can make; `of` keeps those of one thing apart."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, of: str) -> None:
         key = key if len(key) <= _LONGEST_KEY else hashlib.blake2b(key).digest()
-        self._keyed = hashlib.blake2b(key=key, digest_size=_HASH_BYTES)
+        self._keyed = hashlib.blake2b(key=key, digest_size=_HASH_BYTES, person=of.encode())
+        self._name = f"{of}_hash"
 
-    def __call__(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        hashes = [self._hash(pair) for pair in pairs.to_series().cast(pl.Binary).to_list()]
-        return pl.Series("visitor", hashes, dtype=pl.Binary).bin.reinterpret(dtype=pl.UInt64).to_frame()
+    def __call__(self, texts: pl.Series) -> pl.Series:
+        digests = b"".join(map(self._digest, texts.cast(pl.Binary).to_list()))
+        return pl.Series(self._name, np.frombuffer(digests, dtype="<u8"), dtype=pl.UInt64)
 
-    def _hash(self, pair: bytes) -> bytes:
+    def _digest(self, text: bytes) -> bytes:
         one = self._keyed.copy()
-        one.update(pair)
+        one.update(text)
         return one.digest()
+
+
+class _Agents:
+    """What agents are, and their hashes."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._hash = _Hash(reading.visitor_key, "agent")
+
+    def __call__(self, agents: pl.Series) -> pl.DataFrame:
+        found = pl.DataFrame(
+            [look_up(agent) for agent in agents], dict.fromkeys(Agent._fields, pl.String), orient="row"
+        )
+        return found.with_columns(self._hash(agents), is_bot=pl.col("bot") != NONE)
+
+
+class _Clients:
+    """What is kept of clients' addresses, and the hashes of the whole ones."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._hash = _Hash(reading.visitor_key, "client")
+        self._kept = _networks if reading.anonymise_ip else _cleaned
+
+    def __call__(self, clients: pl.Series) -> pl.DataFrame:
+        return pl.DataFrame([self._kept(clients), self._hash(clients)])
 
 
 def _texts(name: str, texts: Iterable[str]) -> pl.DataFrame:
     return pl.Series(name, list(texts), dtype=pl.String).to_frame()
 
 
-def _cleaned(values: pl.DataFrame) -> pl.DataFrame:
-    [column] = values
-    return _texts(column.name, map(clean, column))
+def _cleaned(values: pl.Series) -> pl.Series:
+    return pl.Series(values.name, [clean(value) for value in values], dtype=pl.String)
 
 
-def _networks(clients: pl.DataFrame) -> pl.DataFrame:
+def _networks(clients: pl.Series) -> pl.Series:
     """Give the addresses' networks; those of the many IPv4 ones as a column."""
-    networks = clients["client"].str.extract(_IPV4) + "0"
+    networks = clients.str.extract(_IPV4) + "0"
     rows = networks.is_null().arg_true()
-    others = [anonymised(client) or NONE for client in clients["client"].gather(rows)]
-    return networks.scatter(rows, pl.Series(others, dtype=pl.String)).to_frame()
+    others = [anonymised(client) or NONE for client in clients.gather(rows)]
+    return networks.scatter(rows, pl.Series(others, dtype=pl.String)).alias(clients.name)
 
 
-def _hosts(hosts: pl.DataFrame) -> pl.DataFrame:
-    return _cleaned(hosts.select(pl.col("host").str.to_lowercase().str.replace(_PORT, "")))
+def _hosts(hosts: pl.Series) -> pl.DataFrame:
+    return _cleaned(hosts.str.to_lowercase().str.replace(_PORT, "")).to_frame()
 
 
-def _sites(referrers: pl.DataFrame) -> pl.DataFrame:
-    return _cleaned(referrers.select(pl.col("referrer").str.extract(_SITE).str.to_lowercase().fill_null("")))
-
-
-def _agents(agents: pl.DataFrame) -> pl.DataFrame:
-    found = [look_up(agent) for agent in agents["agent"]]
-    return pl.DataFrame(found, dict.fromkeys(Agent._fields, pl.String), orient="row")
+def _sites(referrers: pl.Series) -> pl.DataFrame:
+    return _cleaned(referrers.str.extract(_SITE).str.to_lowercase().fill_null("")).to_frame()
 
 
 def _requests(told: pl.DataFrame) -> pl.DataFrame:
     """Give `method`, `path` and `protocol`: of the request line, or of what the line gives in its place."""
-    request = told["request"]
-    parts = request.str.extract_groups(_REQUEST).struct.unnest()
-    rows = (parts["method"].is_null() & request.is_not_null()).arg_true()
+    parts = for_each(told["request"], _parts)
+    rows = (told["request"].is_null() & told["status"].is_not_null()).arg_true()
+    if not len(rows):
+        return parts
+    single = _shown(_single_parts(told[rows]))
+    return pl.DataFrame([categorical(column) for column in _scatter(parts.cast(pl.String), rows, single)])
+
+
+def _parts(requests: pl.Series) -> pl.DataFrame:
+    """Give the parts of request lines, `(none)` for what is none."""
+    parts = requests.str.extract_groups(_REQUEST).struct.unnest()
+    rows = parts["method"].is_null().arg_true()
     if len(rows):
-        rest = request.gather(rows).str.extract_groups(_OTHER_REQUEST).struct.unnest().with_columns(path=_path())
+        rest = requests.gather(rows).str.extract_groups(_OTHER_REQUEST).struct.unnest().with_columns(path=_path())
         parts = _scatter(parts, rows, rest.with_columns(pl.all().fill_null("")))
-    rows = (request.is_null() & told["status"].is_not_null()).arg_true()
-    if len(rows):
-        parts = _scatter(parts, rows, _single_parts(told[rows]))
+    return _shown(parts)
+
+
+def _shown(parts: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([_or_none(parts["method"]), clean_column(parts["path"]), _or_none(parts["protocol"])])
 
 

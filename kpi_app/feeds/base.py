@@ -41,7 +41,7 @@ class Feed:
     `parse(lines, reading)` takes a frame with `line` (String, null where `reason` says why) and
     `reason` (String, null where the line is fine so far), and returns it without `line` and with
     `event_us` (Int64, microseconds since the epoch, null where rejected), `reason`, the columns that
-    the measures need, and `by_<dimension>` (String) for each of the feed's dimensions: null where rejected
+    the measures need, and `by_<dimension>` (text) for each of the feed's dimensions: null where rejected
     or where the line's format has no such thing, `(none)` where it has but the line gives none, and safe to
     keep and to show, as `feeds/values.py` says. Rows keep their order and number.
     """

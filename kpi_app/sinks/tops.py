@@ -10,6 +10,7 @@ import polars as pl
 from kpi_app.core.merge import Values
 from kpi_app.core.tops import Tops
 from kpi_app.sinks import queries
+from kpi_app.sinks.arrays import literal
 from kpi_app.sinks.claim import Scope
 from kpi_app.sinks.connect import Session
 
@@ -26,22 +27,14 @@ async def write_tops(session: Session, scope: Scope, window_s: int, windows: Seq
     sql = _SQL["write_tops"].format(
         table=queries.identifiers([f"{scope.feed.table}_by"]),
         columns=queries.identifiers(columns),
-        arrays=", ".join(f"${number}::bigint[]" for number in range(7, 7 + len(columns))),
+        arrays=", ".join(f"${number}::text::bigint[]" for number in range(7, 7 + len(columns))),
         old=queries.identifiers(columns, "old."),
         new=queries.identifiers(columns, "excluded."),
     )
     dimensions = sorted(set(rows["dimension"]))
     numbers = rows["dimension"].replace_strict(dimensions, range(1, len(dimensions) + 1), return_dtype=pl.Int32)
-    await session.execute(
-        sql,
-        window_s,
-        [start for start, _ in windows],
-        dimensions,
-        (rows["list"].cast(pl.Int32) + 1).to_list(),
-        numbers.to_list(),
-        rows["value"].to_list(),
-        *(rows[name].to_list() for name in columns),
-    )
+    arrays = (rows["list"].cast(pl.Int32) + 1, numbers, rows["value"], *(rows[name] for name in columns))
+    await session.execute(sql, window_s, [start for start, _ in windows], dimensions, *map(literal, arrays))
 
 
 def listed(scope: Scope, many: Sequence[Values]) -> pl.DataFrame:

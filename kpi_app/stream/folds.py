@@ -17,6 +17,9 @@ class Folds:
         self._slots = asyncio.Semaphore(UNDER_WAY)
         self._turns: dict[int, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Set while nothing is under way.
+        self.calm = asyncio.Event()
+        self.calm.set()
 
     async def __aenter__(self) -> "Folds":
         return self
@@ -29,6 +32,7 @@ class Folds:
     async def add(self, partition: int, batch: Batch) -> None:
         """Have a batch folded after the earlier ones of its partition; waits while too many are under way."""
         await self._slots.acquire()
+        self.calm.clear()
         task = asyncio.create_task(self._in_turn(partition, batch))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -39,4 +43,6 @@ class Folds:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not self._tasks:
+            self.calm.set()
         self._slots.release()

@@ -30,6 +30,9 @@ TIDY_EVERY_S = 10.0
 #: How often the sink is told again that a partition is idle; it forgets after `LEASE_S` (see sinks).
 RENEW_EVERY_S = 5.0
 
+#: After a merge the next one waits until no lines are being folded, but no more than so many times what it took.
+YIELD = 2.0
+
 #: Flushes under way at once; the sink has a connection more, for the merge.
 FLUSHES = 3
 
@@ -56,13 +59,14 @@ async def forever(name: str, step: Callable[[], Awaitable[None]], metrics: Metri
 
 
 class Loops:
-    """The loops of one worker."""
+    """The loops of one worker. `calm` is set while no lines are being folded."""
 
     def __init__(
         self,
         owned: Ownership,
         sink: Sink,
         look: Callable[[set[int]], Awaitable[Mapping[int, Seen]]],
+        calm: asyncio.Event,
         emit_every_s: float,
         idle_after_s: float,
         metrics: Metrics,
@@ -70,6 +74,7 @@ class Loops:
         self._owned = owned
         self._sink = sink
         self._look = look
+        self._calm = calm
         self._emit_every_s = emit_every_s
         self._idle_after_s = idle_after_s
         self._metrics = metrics
@@ -120,16 +125,18 @@ class Loops:
             self._flushed.set()
 
     async def merge(self) -> None:
-        """Unite what was flushed, here or elsewhere."""
+        """Unite what was flushed, here or elsewhere; while lines are waiting, they get more of the time."""
         await _either(self._flushed, self._emit_every_s)
         self._flushed.clear()
-        await self.merge_all()
+        began_s = monotonic()
+        while await self._merged():
+            await _either(self._calm, YIELD * (monotonic() - began_s))
+            began_s = monotonic()
 
     async def merge_all(self) -> None:
-        """Merge until nothing is left; first wait for a merge that is under way here: its windows are passed over."""
-        async with self._merging:
-            while await self._merged():
-                pass
+        """Merge until nothing is left, what the loop has in hand included."""
+        while await self._merged():
+            pass
 
     async def tidy(self) -> None:
         """Unite segments that no line reaches any more, and drop what is too old."""
@@ -138,11 +145,12 @@ class Loops:
             pass
 
     async def _merged(self) -> bool:
-        began_s = monotonic()
-        merged = await self._sink.merge() > 0
-        if merged:
-            self._metrics.merge_s.observe(monotonic() - began_s)
-        return merged
+        async with self._merging:  # one merge passes over the windows of another, which would then seem done
+            began_s = monotonic()
+            merged = await self._sink.merge() > 0
+            if merged:
+                self._metrics.merge_s.observe(monotonic() - began_s)
+            return merged
 
     def idle(self, partition: Partition, now_s: float) -> bool:
         """Connected, caught up, checkpointed, and nothing seen for KPI_IDLE_AFTER."""

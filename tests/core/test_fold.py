@@ -212,7 +212,7 @@ def absorbed(
     return parts, rejected, counted, dropped, watermark_us
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(LINES, min_size=1, max_size=40), st.lists(st.integers(1, 39), max_size=8), st.booleans(), st.booleans())
 def test_batch_boundaries_never_matter(lines: list[Line], cuts: list[int], dropping: bool, with_times: bool) -> None:
     """Any cutting of the offsets into runs, folded one after the other, gives what one fold gives."""

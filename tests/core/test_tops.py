@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kpi_app.core import tops as tops_of
@@ -92,7 +92,6 @@ def test_a_short_list_is_exact_however_the_lines_are_cut(batches: list[list[Line
 
 @pytest.mark.usefixtures("_short")
 @given(st.lists(LINES, max_size=6), st.integers(1, 6), st.booleans())
-@settings(deadline=None)
 def test_no_count_is_too_high_or_lacks_more_than_it_says(batches: list[list[Line]], top: int, stored: bool) -> None:
     """A full list knows the most that each of its counts may lack, and that any value outside of it may have had."""
     lines = [line for batch in batches for line in batch]
@@ -122,7 +121,6 @@ def test_no_count_is_too_high_or_lacks_more_than_it_says(batches: list[list[Line
 
 @pytest.mark.usefixtures("_short")
 @given(st.lists(LINES, max_size=4), st.lists(LINES, max_size=4))
-@settings(deadline=None)
 def test_lists_of_windows_unite_within_the_same_bounds(left: list[list[Line]], right: list[list[Line]]) -> None:
     """What was cut short twice still knows how short."""
     sides = []

@@ -238,7 +238,7 @@ HAPPENING = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps=STEPS, happenings=st.lists(HAPPENING, min_size=30, max_size=60))
 def test_whatever_happens_the_sink_holds_what_a_recount_comes_to(
     steps: list[int | None], happenings: list[tuple[Any, ...]]

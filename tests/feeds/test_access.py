@@ -218,7 +218,7 @@ def by_recount(line: str, log_format: str) -> Parsed:
     return name, event, None if status == "-" else int(status), size
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(LINES, min_size=1, max_size=20), st.sampled_from(ACCESS.formats))
 @example([COMMON, f"{COMBINED} ", COMBINED_XFF, timed("x")], "combined")
 @example('0 0 0 [00/Aaa/0000:00:00:60 -0000] "" 000 0'.splitlines(), "auto")

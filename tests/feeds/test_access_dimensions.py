@@ -87,7 +87,7 @@ def test_request_has_method_path_and_protocol_or_none_of_them(request_text: str,
         assert row == told
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([*HOSTILE, "/", "?", "#", "a", "//", ":"]), max_size=4).map("".join))
 def test_path_is_the_target_without_its_query(target: str) -> None:
     """Hostile ones are made safe."""
@@ -144,7 +144,8 @@ def test_rejected_lines_have_no_values_and_rows_keep_their_places() -> None:
     assert frame.schema["visitor"] == pl.UInt64
     assert frame["by_bot"].to_list() == [None, "Googlebot", None, None]
     assert frame["is_bot"].to_list() == [None, True, None, None]
-    assert parse(frame.clear().select("reason", line=pl.lit(None, pl.String)), Reading()).schema == frame.schema
+    empty = parse(frame.clear().select("reason", line=pl.lit(None, pl.String)), Reading())
+    assert [(c.name, c.dtype.base_type()) for c in empty] == [(c.name, c.dtype.base_type()) for c in frame]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_any_example_is_printable_and_short(raw: bytes) -> None:
     assert len(printable(raw)) <= EXAMPLE_LENGTH + 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists((GOOD_LINES | LINES).map(str.encode), min_size=1, max_size=10), max_size=5))
 def test_check_finds_what_a_recount_finds(batches: list[list[bytes]]) -> None:
     """Whatever the file holds."""

@@ -123,7 +123,7 @@ GOOD = GOOD_LINES.map(str.encode)
 BORDERS = st.lists(st.integers(1, 40), max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(GOOD | GOOD | GOOD | VALUES, min_size=1, max_size=40), BORDERS, _settings(), st.booleans())
 def test_any_log_cut_anywhere_is_counted_as_by_hand(
     values: list[bytes | None], borders: list[int], times: dict[str, Any], with_record_time: bool
@@ -135,7 +135,7 @@ def test_any_log_cut_anywhere_is_counted_as_by_hand(
         agree(count(values, cuts, TimeRules(**times), record_ms), truth, times["window_s"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.binary() | VALUES, min_size=1, max_size=20), st.sampled_from(ACCESS.formats))
 @example([b"", b"\0", b"{", b"[", None], "auto")
 def test_nothing_that_a_topic_holds_stops_the_counting(values: list[bytes | None], log_format: str) -> None:
@@ -145,7 +145,7 @@ def test_nothing_that_a_topic_holds_stops_the_counting(values: list[bytes | None
     assert set(rejected.values()) <= {"format", "time", "encoding", "oversize", "json"}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(VALUES, min_size=1, max_size=20), VALUES)
 def test_neighbours_never_change_a_line(values: list[bytes | None], line: bytes | None) -> None:
     """A value alone is what it is in the midst of others."""

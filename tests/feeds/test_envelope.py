@@ -91,7 +91,7 @@ def test_longest_value_is_read() -> None:
     assert decoded(value.replace(b":", b": ").replace(b"x", b"", 1)) == [(value[9:-2].decode(), None)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(VALUES, max_size=20))
 @example([])
 @example([b'{"log":"a","log":"b"}', b'{"log":5}', b'{"log":"\\ud800"}'])
@@ -101,7 +101,6 @@ def test_batch_gives_what_each_value_alone_gives(values: list[bytes | None]) -> 
     assert decoded(*values) == [read(value) for value in values]
 
 
-@settings(deadline=None)
 @given(
     st.text(),
     st.dictionaries(st.sampled_from(["@timestamp", "path", "offset", "log", "x", "log "]), st.text() | st.integers()),

@@ -9,14 +9,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiokafka
 import faust
 import faust.worker
 import mode
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -25,7 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from kpi_app.stream.bend import BentApp
-from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
+from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport, _BareResults
 from kpi_app.stream.bend.recovery import Tables, TakeOver
 from kpi_app.stream.bend.worker import BentWorker
 
@@ -145,10 +148,39 @@ def test_aiokafka_hands_out_records_of_the_position_only() -> None:
 
 
 def test_aiokafka_makes_its_records_in_one_place() -> None:
-    """`_BareResults` puts its own maker of records where aiokafka calls it, before the first one is made."""
+    """`_BareResults` puts its own batches and maker of records where aiokafka looks, before the first one is made."""
     assert "self._records[tp] = " in inspect.getsource(Fetcher)
-    assert "consumer_record = self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records)
+    unpack = inspect.getsource(PartitionRecords._unpack_records)
+    for line in (
+        "records = self._records",
+        "while records.has_next():",
+        "next_batch = records.next_batch()",
+        "for record in next_batch:",
+        "if record.offset < self.next_fetch_offset:",
+        "consumer_record = self._consumer_record(tp, record)",
+        "self.next_fetch_offset = record.offset + 1",
+        "yield consumer_record",
+    ):
+        assert line in unpack
+    used = set(re.findall(r"next_batch\.([a-z_]+)", unpack))
+    assert used <= set(dir(DefaultRecordBatch)), "what it asks a batch for is handed through"
     assert "self._partition_records = partition_records" in inspect.getsource(FetchResult.__init__)
+
+
+def test_a_fetch_hands_out_the_records_from_its_offset_on() -> None:
+    """A broker answers with whole batches of producers; what is before the position was handed out already."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 4_096)
+    for number in range(5):
+        builder.append(number, 1_000 + number, None, b"%d" % number, [])
+    tp = TopicPartition("raw", 0)
+    records = PartitionRecords(tp, MemoryRecords(bytes(builder.build())), [], 2, None, None, True, 0)
+    _BareResults()[tp] = FetchResult(tp, assignment=None, partition_records=records, backoff=0)
+    wholes = list(records)
+    assert records.next_fetch_offset == 5
+    starts = {tp: 2}
+    start, handed_out = BatchThread._label(cast(Any, SimpleNamespace(_starts=starts)), tp, wholes)
+    assert (start, starts[tp]) == (2, 5)
+    assert [(r.offset, r.timestamp, r.value) for r in handed_out] == [(n, 1_000 + n, b"%d" % n) for n in (2, 3, 4)]
 
 
 def test_take_over_replaces_the_only_task_that_recovers() -> None:

@@ -66,3 +66,18 @@ async def test_the_end_of_the_stream_ends_what_is_under_way() -> None:
             await folds.add(0, Batch(0, []))
             await folds.add(0, Batch(1, []))
         assert len(slow.began) <= 1
+
+
+async def test_it_is_calm_while_nothing_is_under_way() -> None:
+    """Merges wait for it."""
+    slow = Slow()
+    async with asyncio.timeout(10), Folds(slow) as folds:
+        assert folds.calm.is_set()
+        for start in (1, 2):
+            await folds.add(0, Batch(start, []))
+        await slow.until_began(1)
+        slow.may_end.release()
+        await slow.until_began(2)
+        assert not folds.calm.is_set()
+        slow.may_end.release()
+        await folds.calm.wait()

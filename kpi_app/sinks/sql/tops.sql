@@ -6,7 +6,7 @@
 -- changed. A row's window and dimension are given by their number in $2 and in $3, the names of the dimensions.
 WITH new AS MATERIALIZED (
     SELECT ($2::timestamptz[])[list] AS window_start, ($3::text[])[dimension] AS dimension, value, {columns}
-      FROM unnest($4::integer[], $5::integer[], $6::text[], {arrays}) AS rows (list, dimension, value, {columns})
+      FROM unnest($4::text::integer[], $5::text::integer[], $6::text::text[], {arrays}) AS rows (list, dimension, value, {columns})
 ), gone AS (
     DELETE FROM {table} AS old
      WHERE old.window_seconds = $1 AND old.window_start = ANY ($2::timestamptz[])

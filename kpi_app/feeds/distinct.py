@@ -1,0 +1,25 @@
+"""Distinct: what takes time is done once for each distinct text of a batch, and found again by number."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+
+def for_each(texts: pl.Series, answer: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+    """Give the columns that `answer` makes of each text (String), null where that is null.
+
+    It is asked once, for the distinct texts, none of which is null. Columns of text are Categorical.
+    """
+    categories = pl.Categories.random()
+    numbered = texts.cast(pl.Categorical(categories))
+    distinct = categories.to_series().alias(texts.name)  # they last as long as a column that has them
+    found = pl.DataFrame([categorical(column) for column in answer(distinct)])
+    if not len(distinct):
+        return found.clear(len(texts))  # as many nulls
+    return found.select(pl.all().gather(numbered.to_physical()))
+
+
+def categorical(values: pl.Series) -> pl.Series:
+    """Number the distinct values of a column, with numbers of its own, where they are text."""
+    # categories that all columns share would be kept for as long as the process lives, whoever sent them
+    return values.cast(pl.Categorical(pl.Categories.random())) if values.dtype == pl.String else values
