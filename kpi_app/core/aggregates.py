@@ -46,7 +46,7 @@ class Aggregate(ABC):
         return
 
     def dump(self, value: Value) -> Value:
-        """The value as JSON can hold it."""
+        """The value as JSON can hold it; a column of numbers may be a numpy array."""
         return value
 
     def load(self, value: Value) -> Value:

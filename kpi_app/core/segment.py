@@ -75,7 +75,7 @@ def absorb(into: Segment, values: dict[str, Value], measures: Sequence[Measure])
 def encode(segment: Segment, measures: Sequence[Measure]) -> bytes:
     """A format byte, then JSON, compressed by zstd: the same bytes for the same values."""
     values = {m.name: m.aggregate.dump(segment.values[m.name]) for m in measures}
-    body = orjson.dumps({"o": segment.offset, "v": values})
+    body = orjson.dumps({"o": segment.offset, "v": values}, option=orjson.OPT_SERIALIZE_NUMPY)
     return bytes([FORMAT]) + bytes(cramjam.zstd.compress(body, level=_LEVEL))
 
 

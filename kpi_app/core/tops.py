@@ -51,12 +51,14 @@ class Settled(NamedTuple):
     """Lists in their bounds, as they are stored: columns, and how many rows of them each dimension has."""
 
     dimensions: list[tuple[int, int]]
-    columns: dict[str, list[Value]]
+    values: list[str | None]
+    #: Whole numbers by name.
+    columns: dict[str, np.ndarray]
 
     @property
     def rows(self) -> int:
         """How many rows there are, those of floors included."""
-        return len(self.columns["value"])
+        return len(self.values)
 
 
 @dataclass
@@ -148,12 +150,13 @@ class Tops(Split):
         lengths = [dict[int, int]() for _ in todo]
         for key, length in keyed.group_by("key", maintain_order=True).len().iter_rows():
             lengths[key // _DIMENSIONS][key % _DIMENSIONS] = length
-        columns = keyed.select("value", *self._whole).to_dict(as_series=False)
+        values = keyed["value"].to_list()
+        columns = {name: keyed[name].to_numpy() for name in self._whole}
         start = 0
         for lists, dimensions in zip(todo, lengths, strict=True):
             end = start + sum(dimensions.values())
-            cut = {name: column[start:end] for name, column in columns.items()}
-            lists.pieces = [Settled(list(dimensions.items()), cut)]
+            cut = {name: column[start:end].copy() for name, column in columns.items()}  # not all, for as long as one
+            lists.pieces = [Settled(list(dimensions.items()), values[start:end], cut)]
             start = end
 
     def _frame(self, many: Sequence[Lists]) -> pl.DataFrame:
@@ -179,13 +182,13 @@ class Tops(Split):
     def _of_stored(self, stored: Sequence[tuple[int, Settled]]) -> pl.DataFrame:
         runs = [(n * _DIMENSIONS + dimension, length) for n, piece in stored for dimension, length in piece.dimensions]
         keys, lengths = zip(*runs, strict=True) if runs else ((), ())
-        columns = {
-            name: list(chain.from_iterable(piece.columns[name] for _, piece in stored))
-            for name in ("value", *self._whole)
-        }
         key = np.repeat(np.array(keys, dtype=np.int64), np.array(lengths, dtype=np.int64))
-        schema = {"key": pl.Int64, "value": pl.String} | dict.fromkeys(self._whole, pl.Int64)
-        return pl.DataFrame({"key": key, **columns}, schema=schema)
+        values = pl.Series(list(chain.from_iterable(piece.values for _, piece in stored)), dtype=pl.String)
+        nothing = np.array([], dtype=np.int64)
+        columns = {
+            name: np.concatenate([nothing, *(piece.columns[name] for _, piece in stored)]) for name in self._whole
+        }
+        return pl.DataFrame({"key": key, "value": values, **columns})
 
     def _added(self, rows: pl.DataFrame) -> list[pl.Expr]:
         return [pl.col("requests").sum(), pl.col("credit").sum(), *self._summed(rows)]
@@ -205,18 +208,21 @@ class Tops(Split):
         if settled is None:
             return {}
         names = list(self.dimensions)
-        return {"dimensions": [[names[number], length] for number, length in settled.dimensions], **settled.columns}
+        dimensions = [[names[number], length] for number, length in settled.dimensions]
+        return {"dimensions": dimensions, "value": settled.values, **settled.columns}
 
     def load(self, value: Value) -> Value:
         """What `dump` was given; dimensions that are no more are left out."""
         if not value:
             return Lists()
         numbers = {name: number for number, name in enumerate(self.dimensions)}
-        columns = {name: value[name] for name in ("value", *self._whole)}
+        values, columns = value["value"], {name: np.array(value[name], dtype=np.int64) for name in self._whole}
         if not all(name in numbers for name, _ in value["dimensions"]):
             kept = [name in numbers for name, length in value["dimensions"] for _ in range(length)]
-            columns = {name: [*compress(column, kept)] for name, column in columns.items()}
-        return Lists([Settled([(numbers[n], length) for n, length in value["dimensions"] if n in numbers], columns)])
+            values, columns = [*compress(values, kept)], {name: column[kept] for name, column in columns.items()}
+        return Lists(
+            [Settled([(numbers[n], length) for n, length in value["dimensions"] if n in numbers], values, columns)]
+        )
 
     def listed(self, values: Sequence[Value], totals: pl.DataFrame, top: int) -> pl.DataFrame:
         """The rows that people read, of several windows in one go.
