@@ -134,12 +134,13 @@ async def _leaders(admin: AIOKafkaAdminClient, name: str) -> int:
 async def database(postgres: Postgres) -> AsyncIterator[str]:
     """The DSN of an empty database of the test's own, dropped afterwards."""
     name = f"test_{uuid4().hex[:12]}"
-    await _execute(postgres.dsn, f"CREATE DATABASE {name} TEMPLATE template0")
+    await execute(postgres.dsn, f"CREATE DATABASE {name} TEMPLATE template0")
     yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
-    await _execute(postgres.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(postgres.dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def _execute(dsn: str, sql: str) -> None:
+async def execute(dsn: str, sql: str) -> None:
+    """Run one statement on a connection of its own."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(sql)

@@ -20,9 +20,13 @@ def span(encoded: Iterable[bytes], measures: Sequence[Measure]) -> Values:
     """The measures over all lines of the given windows, in any order; not settled yet."""
     total = segments.empty(measures)
     for data in encoded:
-        values = segments.decode(data, measures).values
-        segments.absorb(total, {m.name: m.aggregate.span(values[m.name]) for m in measures}, measures)
+        segments.absorb(total, spanned(segments.decode(data, measures).values, measures), measures)
     return total.values
+
+
+def spanned(values: Values, measures: Sequence[Measure]) -> Values:
+    """A window's measures as a part of a larger window's."""
+    return {measure.name: measure.aggregate.span(values[measure.name]) for measure in measures}
 
 
 def settle(many: Sequence[Values], measures: Sequence[Measure]) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from kpi_app.core.fold import TimeRules
 from kpi_app.demo.progress import Bar, bars
 from kpi_app.feeds.access import ACCESS
-from kpi_app.feeds.check import Check, Top, printable
+from kpi_app.feeds.check import Check, Top, excerpt
 from kpi_app.settings import Settings
 from kpi_app.sources.files import oldest_first
 from kpi_app.sources.records import encode
@@ -43,7 +43,7 @@ def check(paths: list[Path], settings: Settings, max_rejected: float, out: Conso
 
 def name_of(path: Path) -> str:
     """The file's name, safe to print."""
-    return printable(os.fsencode(path))
+    return excerpt(os.fsencode(path))
 
 
 def _read(path: Path, settings: Settings, err: Console) -> Check:
@@ -83,7 +83,7 @@ def _report(name: str, found: Check) -> Iterator[str]:
         yield f"  time      {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
         yield f"  status    {', '.join(f'{name} {count:,}' for name, count in statuses if count)}"
         yield f"  bytes     {found.totals['bytes_sent']:,}"
-        yield from (_top_line(name, top) for name, top in found.tops.items())
+        yield from (_top_line(name, values) for name, values in found.tops().items())
     if found.totals["late_requests"]:
         yield f"  late      {found.totals['late_requests']:,} of the counted: after their window had closed"
     for reason, rejects in sorted(found.rejected.items(), key=lambda each: -each[1].count):
@@ -91,17 +91,17 @@ def _report(name: str, found: Check) -> Iterator[str]:
         yield from (f"    line {example.number:,}: {example.text}" for example in rejects.examples)
 
 
-def _top_line(name: str, top: Top) -> str:
+def _top_line(name: str, values: Sequence[Top]) -> str:
     """The values with the most lines, each cut so that some fit in a row of 80 columns."""
     said = f"  {name:<9} "
-    shown = [f"{_cut(value)} {'≥ ' if top.cut else ''}{count:,}" for value, count in top.most()]
+    shown = [f"{_cut(top.value)} {'' if top.is_exact else '≥ '}{top.lines:,}" for top in values]
     while len(shown) > 1 and cell_len(said + ", ".join(shown)) > _WIDTH:
         shown.pop()
     return said + ", ".join(shown)
 
 
 def _cut(value: str) -> str:
-    text = printable(value.encode())
+    text = excerpt(value.encode())
     return text if cell_len(text) <= _VALUE_WIDTH else set_cell_size(text, _VALUE_WIDTH - 1) + "…"
 
 

@@ -4,6 +4,8 @@ import logging
 
 from rich.console import Console
 
+from kpi_app.feeds.values import printable
+
 
 def console(stderr: bool = False) -> Console:
     """A console that prints text as it is: no markup, no emoji codes, no colours by guess."""
@@ -12,7 +14,7 @@ def console(stderr: bool = False) -> Console:
 
 def safe(text: str) -> str:
     """Replace what is not printable, line breaks aside: a path or an error may hold anything."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    return printable(text, keep="\n")
 
 
 class ConsoleLog(logging.Handler):

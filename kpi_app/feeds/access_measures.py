@@ -9,6 +9,7 @@ from kpi_app.core.sketches import Distinct, bucket, estimate, quantile
 from kpi_app.core.tops import Tops
 from kpi_app.core.windows import US_PER_S, utc_us
 from kpi_app.feeds.access_dimensions import DIMENSIONS
+from kpi_app.feeds.base import BY
 
 #: Status classes: 2 stands for 200 to 299.
 _CLASSES = range(1, 6)
@@ -21,7 +22,7 @@ _time = pl.col("request_time_us")
 _errors = _class.is_in((4, 5)).fill_null(False).cast(pl.Int64)
 
 PEAK = Peak(pl.col("second"))
-TOPS = Tops({name: f"by_{name}" for name in DIMENSIONS}, {"bytes_sent": pl.col("bytes"), "errors": _errors})
+TOPS = Tops({name: f"{BY}{name}" for name in DIMENSIONS}, {"bytes_sent": pl.col("bytes"), "errors": _errors})
 
 #: Name of the measure that holds them.
 TOP_LISTS = "tops"

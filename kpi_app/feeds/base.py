@@ -1,6 +1,6 @@
 """What a feed declares: one kind of record, its measures, and the row that people read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
@@ -67,3 +67,10 @@ class Feed:
         """How the top lists accumulate."""
         kinds = [measure.aggregate for measure in self.measures if measure.name == self.tops]
         return kinds[0] if kinds and isinstance(kinds[0], Tops) else None
+
+    def listed(self, many: Sequence[Mapping[str, Value]], top: int) -> pl.DataFrame:
+        """Give the top lists of some windows, by their merged measures, as `Tops.listed` does."""
+        if self.tops is None or self.top_lists is None:
+            raise TypeError(f"feed {self.name!r} has no top lists")
+        totals = pl.DataFrame([self.totals(values) for values in many])
+        return self.top_lists.listed([values[self.tops] for values in many], totals, top)

@@ -10,17 +10,20 @@ import polars as pl
 
 from kpi_app.core.aggregates import Value
 from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core.merge import spanned
 from kpi_app.core.segment import Segment, absorb, empty
+from kpi_app.core.tops import OTHER
 from kpi_app.core.windows import utc_us
-from kpi_app.feeds.base import BY, Feed, Reading
+from kpi_app.feeds.base import Feed, Reading
 from kpi_app.feeds.envelope import decode
+from kpi_app.feeds.values import printable
 
 #: Rejected lines that are kept to be shown, for each reason.
 EXAMPLES = 3
 
-#: Values of each dimension that are counted, and those that are shown.
-MAX_VALUES = 10_000
+#: Values of each dimension that are shown.
 TOP = 5
+_COUNTED = ("requests", "requests_error")
 
 #: Characters of an example that are shown.
 EXAMPLE_LENGTH = 200
@@ -44,29 +47,15 @@ class Rejects:
         """Count one more line; keep it if it is among the first."""
         self.count += 1
         if len(self.examples) < EXAMPLES:
-            self.examples.append(Example(number, printable(line)))
+            self.examples.append(Example(number, excerpt(line)))
 
 
-@dataclass
-class Top:
-    """The values of one dimension."""
+class Top(NamedTuple):
+    """A value of a dimension and the accepted lines that had it: at least so many where it is not exact."""
 
-    #: Accepted lines by value: of the first `MAX_VALUES` values.
-    counts: Counter[str] = field(default_factory=Counter)
-    #: Whether there were more values: then the counts are of those that came first.
-    cut: bool = False
-
-    def add(self, counts: dict[str, int]) -> None:
-        """Add the counts of a batch."""
-        for value, count in counts.items():
-            if value in self.counts or len(self.counts) < MAX_VALUES:
-                self.counts[value] += count
-            else:
-                self.cut = True
-
-    def most(self) -> list[tuple[str, int]]:
-        """The `TOP` values with the most lines, equal ones by name."""
-        return sorted(self.counts.items(), key=lambda each: (-each[1], each[0]))[:TOP]
+    value: str
+    lines: int
+    is_exact: bool
 
 
 class Check:
@@ -85,8 +74,6 @@ class Check:
         self.lines = 0
         #: Accepted lines by format.
         self.formats: Counter[str] = Counter()
-        #: By dimension; those that no line could fill are not there.
-        self.tops: dict[str, Top] = {}
         #: By reason.
         self.rejected: dict[str, Rejects] = {}
 
@@ -102,15 +89,21 @@ class Check:
         folded = fold(parsed, self._watermark_us, self._rules, self._measures)
         self._watermark_us = folded.watermark_us
         for values in folded.parts.values():
-            absorb(self._total, {m.name: m.aggregate.span(values[m.name]) for m in self._measures}, self._measures)
+            absorb(self._total, spanned(values, self._measures), self._measures)
         for offset, reason in folded.rejected:
             self.rejected.setdefault(reason, Rejects()).add(offset + 1, lines[offset - self.lines])
         accepted = parsed.filter(pl.col("reason").is_null())
-        self.formats.update(_counts(accepted["format"]))
-        for column in accepted.select(f"^{BY}.*$"):
-            if counts := _counts(column.drop_nulls()):
-                self.tops.setdefault(column.name.removeprefix(BY), Top()).add(counts)
+        self.formats.update(dict(accepted["format"].value_counts().iter_rows()))
         self.lines += len(lines)
+
+    def tops(self) -> dict[str, list[Top]]:
+        """The `TOP` values of each dimension with the most lines, equal ones by name; of what no line fills, none."""
+        found: dict[str, list[Top]] = {}
+        if self._feed.tops is not None:
+            rows = self._feed.listed([self.totals], TOP).filter(pl.col("value") != OTHER)
+            for dimension, value, lines, error in rows.select("dimension", "value", *_COUNTED).iter_rows():
+                found.setdefault(dimension, []).append(Top(value, lines, error == 0))
+        return found
 
     @property
     def rejected_share(self) -> float:
@@ -129,15 +122,11 @@ class Check:
         return None if first_us is None else (utc_us(first_us), utc_us(last_us))
 
 
-def _counts(values: pl.Series) -> dict[str, int]:
-    return dict(values.value_counts().iter_rows())
-
-
-def printable(line: bytes) -> str:
+def excerpt(line: bytes) -> str:
     """Make a line safe for a terminal: one row, cut, and nothing in it that moves the cursor or turns the text.
 
     Control and format characters (those that change the direction of writing among them) become U+FFFD.
     """
     text = line[: 4 * EXAMPLE_LENGTH].decode("utf-8", "replace")  # a character takes at most 4 bytes
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in text[:EXAMPLE_LENGTH])
+    shown = printable(text[:EXAMPLE_LENGTH])
     return shown if len(text) <= EXAMPLE_LENGTH and len(line) <= 4 * EXAMPLE_LENGTH else shown + "…"

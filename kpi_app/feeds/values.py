@@ -42,6 +42,11 @@ def clean(value: str) -> str:
     return shown.encode()[:MAX_VALUE_BYTES].decode(errors="ignore")
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Replace what is not printable by U+FFFD, `keep` aside: nothing in it moves a cursor or turns the writing."""
+    return "".join(character if character.isprintable() or character in keep else "\ufffd" for character in text)
+
+
 def _shown(character: str) -> str:
     safe = character.isprintable() or unicodedata.category(character) not in _UNSAFE
     return character if safe else "\ufffd"

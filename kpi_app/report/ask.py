@@ -9,8 +9,9 @@ from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
 from kpi_app.report.spans import cut, whole
 from kpi_app.report.unite import Asked
+from kpi_app.sinks.claim import read_feed
 from kpi_app.sinks.connect import Database
-from kpi_app.sinks.read import extent, sizes
+from kpi_app.sinks.read import extent
 
 #: Values of a dimension that a report lists unless told otherwise, and at most.
 TOP, MOST_TOP = 10, 1_000
@@ -35,7 +36,9 @@ async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone:
     start = time(wish.start, zone) if wish.start else None
     end = time(wish.end, zone) if wish.end else None
     # as the feed has them: rows of other sizes may be there, but are corrected no more
-    sizes_s = await sizes(database, feed) or [base_s]
+    async with database.session() as session:
+        held = await read_feed(session, feed)
+    sizes_s = list(held.windows_s) if held else [base_s]
     if start is None or end is None:
         stored = await extent(database, feed, sizes_s[0])
         if stored is None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kpi_app.core.tops import OTHER
+from kpi_app.feeds.values import printable
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -91,7 +92,7 @@ def _values(rows: Rows, zone: ZoneInfo) -> Table:
         if len(totals) > 1 and row["from"] != last:  # a line above the values of each span
             last = row["from"]
             drawn.add_row(Text(f"{last.astimezone(zone):%Y-%m-%d %H:%M}", "bold"))
-        value = safe(row["value"])
+        value = printable(row["value"])
         drawn.add_row(
             # Text: what a stranger wrote is no markup of ours
             Text(value if len(value) <= _VALUE_WIDTH else value[: _VALUE_WIDTH - 1] + "…"),
@@ -115,11 +116,6 @@ def _bars_give_way(drawn: Table) -> Table:
 
 def _short(count: int) -> str:
     return f"{count:,}" if count < 10_000_000 else f"{count / 1e6:,.0f}M"
-
-
-def safe(text: str) -> str:
-    """Text that moves no cursor and turns no writing direction, whatever is stored."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _megabytes(size: int) -> str:

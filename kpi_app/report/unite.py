@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from kpi_app.core.merge import Values, settle, span
+from kpi_app.core.merge import Values, span
 from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.windows import utc
 from kpi_app.errors import UserError
@@ -86,9 +86,7 @@ async def _states(session: Session, feed: Feed, one: Span, sizes_s: Sequence[int
 
 def _rows(feed: Feed, one: Span, values: Values, asked: Asked) -> list[dict[str, Any]]:
     head = {"from": utc(one.start_s), "to": utc(one.end_s)}
-    settle([values], feed.measures)
-    kind = feed.top_lists
-    if asked.by is None or feed.tops is None or kind is None:
+    if asked.by is None:
         return [head | feed.row(values, one.seconds)]
-    listed = kind.listed([values[feed.tops]], pl.DataFrame([feed.totals(values)]), asked.top)
+    listed = feed.listed([values], asked.top)
     return [head | row for row in listed.filter(pl.col("dimension") == asked.by).drop("list").to_dicts()]

@@ -43,6 +43,11 @@ class Scope:
     keep_s: int | None = None
     pace: Pace = Pace()
 
+    @property
+    def lock(self) -> str:
+        """What the names of the advisory locks of its windows start with; their start follows."""
+        return f"kpi_app/{self.topic}/"
+
 
 class Held(NamedTuple):
     """What all workers of a feed go by, whatever each one's settings say; it stays so until the transaction ends."""

@@ -68,7 +68,7 @@ async def lock_books(session: Session, scope: Scope, partition: int) -> None:
 
 async def lock_windows(session: Session, scope: Scope, starts: Sequence[datetime]) -> list[datetime]:
     """Keep merges of windows out until the transaction ends; returns those that none is at work on."""
-    rows = await session.fetch(_SQL["lock_windows"], f"kpi_app/{scope.topic}/", scope.window_s, list(starts))
+    rows = await session.fetch(_SQL["lock_windows"], scope.lock, scope.window_s, list(starts))
     return [row["window_start"] for row in rows]
 
 

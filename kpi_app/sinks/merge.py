@@ -110,9 +110,8 @@ def _size(held: Held, level: int) -> Size:
 async def lock_windows(session: Session, scope: Scope, size: Size) -> list[Window]:
     """Lock windows that have something to merge, oldest first, until the transaction ends; never waits."""
     sql = _SQL["lock_windows"].format(table=queries.identifiers([scope.feed.table]))
-    lock = f"kpi_app/{scope.topic}/"
     most, smaller = LARGER if size.smaller_s else WINDOWS, list(size.smaller_s)
-    rows = await session.fetch(sql, scope.topic, lock, size.window_s, scope.grace_s, most, smaller)
+    rows = await session.fetch(sql, scope.topic, scope.lock, size.window_s, scope.grace_s, most, smaller)
     return [Window(*row) for row in rows]
 
 
@@ -137,9 +136,8 @@ async def publish(session: Session, scope: Scope, size: Size, windows: Sequence[
     changed = await write_rows(session, scope, united)
     if listed := [one for one in united if one.window.lists and one.window.start in changed]:
         await write_tops(session, scope, size.window_s, [(one.window.start, one.values) for one in listed])
-    if scope.feed.tops and (
-        behind := [w.start for w in windows if not w.lists]
-    ):  # their marks were taken, changed or not
+    behind = [window.start for window in windows if scope.feed.tops and not window.lists]
+    if behind:  # changed or not: their marks were taken
         await mark_again(session, scope, size, behind)
     if changed and size.larger_s:
         await mark_larger(session, scope, size.larger_s, changed)

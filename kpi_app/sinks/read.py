@@ -39,12 +39,6 @@ async def is_settled(database: Database, feed: Feed, topic: str) -> bool:
         return bool(await session.value(sql, topic))
 
 
-async def sizes(database: Database, feed: Feed) -> list[int]:
-    """The sizes of a feed's windows that are kept up to date, the base first; none before its first worker."""
-    async with database.session() as session:
-        return list(await session.value(_SQL["sizes"], feed.name) or ())
-
-
 async def extent(database: Database, feed: Feed, size_s: int) -> tuple[datetime, datetime] | None:
     """From the start of the first stored window of a size to the end of the last; None when there is none."""
     sql = _SQL["extent"].format(table=queries.identifiers([feed.table]))

@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
 
 import polars as pl
 
 from kpi_app.core.merge import Values
-from kpi_app.core.tops import Tops
 from kpi_app.sinks import queries
 from kpi_app.sinks.arrays import literal
 from kpi_app.sinks.claim import Scope
@@ -22,7 +20,7 @@ _KEY = ("list", "dimension", "value")
 
 async def write_tops(session: Session, scope: Scope, window_s: int, windows: Sequence[tuple[datetime, Values]]) -> None:
     """Publish the lists of windows of one size, given by start and measures."""
-    rows = await asyncio.to_thread(listed, scope, [values for _, values in windows])
+    rows = await asyncio.to_thread(scope.feed.listed, [values for _, values in windows], scope.top)
     columns = [name for name in rows.columns if name not in _KEY]
     sql = _SQL["write_tops"].format(
         table=queries.identifiers([f"{scope.feed.table}_by"]),
@@ -35,10 +33,3 @@ async def write_tops(session: Session, scope: Scope, window_s: int, windows: Seq
     numbers = rows["dimension"].replace_strict(dimensions, range(1, len(dimensions) + 1), return_dtype=pl.Int32)
     arrays = (rows["list"].cast(pl.Int32) + 1, numbers, rows["value"], *(rows[name] for name in columns))
     await session.execute(sql, window_s, [start for start, _ in windows], dimensions, *map(literal, arrays))
-
-
-def listed(scope: Scope, many: Sequence[Values]) -> pl.DataFrame:
-    """The rows of the lists of many windows, as `Tops.listed` gives them."""
-    [tops] = [measure for measure in scope.feed.measures if measure.name == scope.feed.tops]
-    totals = pl.DataFrame([scope.feed.totals(values) for values in many])
-    return cast(Tops, tops.aggregate).listed([values[tops.name] for values in many], totals, scope.top)

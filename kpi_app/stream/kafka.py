@@ -35,7 +35,7 @@ def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafk
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         acks="all",
         linger_ms=0,
-        compression_type="zstd",  # dead letters; segments are deflated already
+        compression_type="zstd",  # dead letters; segments are compressed already
     )
 
 

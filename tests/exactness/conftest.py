@@ -6,12 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from kpi_app.sinks.migrate import migrate
-from tests.conftest import Kafka, Postgres, create_topic
+from tests.conftest import Kafka, Postgres, create_topic, execute
 from tests.exactness.lines import Source
 from tests.exactness.rig import Rig, Site, opened
 from tests.exactness.workers import Worker
@@ -31,7 +30,7 @@ class Sites:
         """A new topic, on `brokers` if given, and a new database, in the place of `dsn` if given."""
         brokers, dsn = brokers or self._brokers, dsn or self._dsn
         name = f"exactness_{uuid4().hex[:12]}"
-        await _execute(dsn, f"CREATE DATABASE {name} TEMPLATE template0")
+        await execute(dsn, f"CREATE DATABASE {name} TEMPLATE template0")
         dsn = urlsplit(dsn)._replace(path=f"/{name}").geturl()
         await migrate(dsn)
         async with _admin(brokers) as admin:
@@ -45,7 +44,7 @@ class Sites:
             async with _admin(site.brokers) as admin:
                 await admin.delete_topics([site.topic, site.names.changelog, site.names.rejected])
         if urlsplit(site.dsn).netloc == urlsplit(self._dsn).netloc:
-            await _execute(self._dsn, f"DROP DATABASE {site.topic} WITH (FORCE)")
+            await execute(self._dsn, f"DROP DATABASE {site.topic} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,11 +85,3 @@ async def _admin(brokers: str) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin.close()
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()

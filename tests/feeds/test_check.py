@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpi_app.core.fold import TimeRules
+from kpi_app.core.tops import CANDIDATES
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
-from kpi_app.feeds.check import EXAMPLE_LENGTH, MAX_VALUES, TOP, Check, Example, Top, printable
+from kpi_app.feeds.check import EXAMPLE_LENGTH, TOP, Check, Example, excerpt
 from tests.feeds.nasty import GOOD_LINES, LINES
 from tests.recount import recount
 
@@ -71,19 +72,22 @@ def test_most_frequent_values_are_found() -> None:
         [line("14:21:08"), line("14:21:09", '"POST /b HTTP/1.1" 404 5')],
         [line("14:21:10", '"GET /b?x HTTP/1.1" 200 5'), b"nonsense", line("14:21:11", '"\\x16\\x03" 400 5')],
     )
-    assert set(check.tops) == {"status", "method", "protocol", "path", "client"}
-    assert check.tops["path"].most() == [("/b", 2), ("(none)", 1), ("/", 1)]
-    assert check.tops["status"].most() == [("200", 2), ("400", 1), ("404", 1)]
-    assert check.tops["client"].most() == [("1.2.3.0", 4)]
+    tops = check.tops()
+    assert set(tops) == {"status", "method", "protocol", "path", "client"}
+    assert tops["path"] == [("/b", 2, True), ("(none)", 1, True), ("/", 1, True)]
+    assert tops["status"] == [("200", 2, True), ("400", 1, True), ("404", 1, True)]
+    assert tops["client"] == [("1.2.3.0", 4, True)]
 
 
-def test_values_beyond_the_limit_are_not_held() -> None:
-    """A file of endless paths does not fill the memory."""
-    top = Top()
-    top.add({f"/{n}": 1 for n in range(MAX_VALUES)})
-    assert not top.cut
-    top.add({"/0": 2, "/new": 5})
-    assert (top.cut, len(top.counts), top.most()[0], len(top.most())) == (True, MAX_VALUES, ("/0", 3), TOP)
+def test_values_beyond_the_bounds_are_not_held() -> None:
+    """A file of endless paths does not fill the memory; counts that may lack some say so."""
+    often = [line("14:21:08", '"GET /often HTTP/1.1" 200 5')] * 10
+    others = [line("14:21:08", f'"GET /{n} HTTP/1.1" 200 5') for n in range(2 * CANDIDATES)]
+    check = checked(often + others)
+    assert check.tops()["path"][0] == ("/often", 10, True)
+    check.add([line("14:21:08", '"GET /late HTTP/1.1" 200 5')] * 20)
+    assert check.tops()["path"][:2] == [("/late", 20, False), ("/often", 10, True)]
+    assert len(check.tops()["path"]) == TOP
 
 
 def test_sent_value_is_judged_and_the_line_of_the_file_is_shown() -> None:
@@ -116,14 +120,14 @@ def test_nothing_read_yet() -> None:
 )
 def test_example_is_safe_to_print(raw: bytes, shown: str) -> None:
     """Control characters and marks of direction are replaced, and it is cut."""
-    assert printable(raw) == shown
+    assert excerpt(raw) == shown
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_any_example_is_printable_and_short(raw: bytes) -> None:
     """Nothing in a log moves a terminal's cursor."""
-    assert printable(raw).isprintable()
-    assert len(printable(raw)) <= EXAMPLE_LENGTH + 1
+    assert excerpt(raw).isprintable()
+    assert len(excerpt(raw)) <= EXAMPLE_LENGTH + 1
 
 
 @settings(max_examples=60)

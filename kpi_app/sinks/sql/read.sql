@@ -22,10 +22,6 @@ SELECT NOT EXISTS (SELECT FROM dirty_window WHERE topic = $1)
    AND NOT EXISTS (SELECT FROM {table} WHERE NOT closed
                       AND window_seconds = (SELECT windows[1] FROM kpi_feed WHERE topic = $1)) AS is_settled;
 
--- sizes --
--- The sizes of a feed's windows, the base first.
-SELECT windows FROM kpi_feed WHERE feed = $1;
-
 -- extent --
 -- From the start of the first window of a size to the end of the last, which must be a time for Python, too.
 SELECT min(window_start) AS first,
