@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 
 from kpi_app.sources.traffic import traffic
 from tests.cli import truth
-from tests.cli.programs import SCRIPTS, await_gone, descendants, run, running
+from tests.cli.programs import PATIENCE_S, SCRIPTS, await_gone, descendants, run, running
 
 DEV = (sys.executable, "-m", "kpi_app.demo.dev")
 REPOSITORY = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 async def counted(dsn: str, topic: str, lines: int) -> None:
     """Return when at least so many lines of a topic are in the books."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(asyncpg.UndefinedTableError):  # before the migration
                 connection = await asyncpg.connect(dsn)

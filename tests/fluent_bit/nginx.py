@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from kpi_app.local.ports import free_port
-from tests.cli.programs import descendants, until
+from tests.cli.programs import PATIENCE_S, descendants, until
 from tests.installed import installed
 
 FILES = Path(__file__).parents[2] / "fluent-bit"
@@ -162,7 +162,7 @@ class Load:
     async def until_more(self, count: int) -> None:
         """Return when so many more pages were answered."""
         goal = len(self.answered) + count
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.answered) < goal:
                 self._more.clear()
                 await self._more.wait()

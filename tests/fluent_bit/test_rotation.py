@@ -14,7 +14,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from tests.cli.programs import Program, kpi, run, running
+from tests.cli.programs import PATIENCE_S, Program, kpi, run, running
 from tests.conftest import Kafka, MakeTopic
 from tests.fluent_bit.nginx import Load, Logrotate, Nginx, nginx
 
@@ -49,7 +49,7 @@ class Arrived:
 
     async def until(self, lines: int) -> None:
         """Return when it holds so many lines."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while sum((await self._ends()).values()) < lines:  # noqa: ASYNC110 - Kafka tells nobody
                 await asyncio.sleep(0.02)
 
