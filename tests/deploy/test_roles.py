@@ -173,7 +173,8 @@ async def test_scripts_may_run_again(deployed: Deployed, script: str) -> None:
 
 async def test_a_missing_password_changes_none(deployed: Deployed) -> None:
     """A variable that is not set stops the script, and all may still log in with what they had."""
-    done = deployed.psql("passwords.sql", **{"POSTGRES_OWNER_PASSWORD": "x", "POSTGRES_READER_PASSWORD": "y"})
+    given = dict.fromkeys(("POSTGRES_OWNER_PASSWORD", "POSTGRES_READER_PASSWORD"), "x")
+    done = deployed.psql("passwords.sql", **given)
     assert done.returncode != 0
     for role in PASSWORDS:
         await (await deployed.connect(role)).close()
