@@ -1,5 +1,6 @@
 """Files: which ones can be shipped, and which is older."""
 
+import contextlib
 import os
 import re
 import stat
@@ -49,19 +50,33 @@ def family(path: Path) -> Path:
     return path.with_name(_split(path)[0])
 
 
-def siblings(path: Path) -> list[Path]:
-    """The files of the same rotated set in the same directory, `path` among them."""
+def siblings(path: Path) -> dict[Path, Identity]:
+    """The files of the same rotated set in the same directory, `path` among them; no rename cut through this look."""
+    before, found = None, _listed(path)
+    while found != before:
+        before, found = found, _listed(path)
+    return found
+
+
+def _listed(path: Path) -> dict[Path, Identity]:
     of = family(path)
-    try:
-        with os.scandir(path.parent) as entries:
-            return [Path(e.path) for e in entries if family(Path(e.path)) == of and e.is_file()]
-    except OSError:  # a directory that is gone holds nothing
-        return []
+    found: dict[Path, Identity] = {}
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:  # a directory that is gone holds nothing
+        for entry in entries:
+            if family(Path(entry.path)) == of and entry.is_file():
+                with contextlib.suppress(FileNotFoundError):  # renamed meanwhile: the next look differs
+                    status = entry.stat()
+                    found[Path(entry.path)] = Identity(status.st_dev, status.st_ino)
+    return found
 
 
-def rotated(path: Path) -> list[Path]:
-    """The other files of the set, oldest first."""
-    return sorted((other for other in siblings(path) if other != path), key=_age)
+def rotated(path: Path) -> dict[Path, Identity]:
+    """The other files of the set, oldest first; without those that are being compressed from one of them."""
+    found = siblings(path)
+    whole = (
+        other for other in found if other != path and not (other.suffix == ".gz" and other.with_suffix("") in found)
+    )
+    return {other: found[other] for other in sorted(whole, key=_age)}
 
 
 def present(paths: Iterable[Path]) -> list[Path]:

@@ -1,7 +1,7 @@
 """Follow: which files to read now, while logs are rotated under our hands."""
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 #: A renamed file is written to until the server reopens its log; after this long without a line it is over.
 ROTATE_WAIT_S = 60.0
 
-Missed = Callable[[Path, Container[Identity | None]], Iterable[Path]]
+Missed = Callable[[Path, Iterable[Tail]], Mapping[Path, Identity]]
 
 
 @dataclass
@@ -27,7 +27,7 @@ class _Watched:
 class Follower:
     """The open files of the followed paths, and those that were renamed away from them.
 
-    `missed`, given a path and the files that are watched, tells which ones came and went there unseen.
+    `missed`, given a path and the files that are watched, tells which ones came and went there unseen, oldest first.
     """
 
     def __init__(self, paths: Iterable[Path], tails: Iterable[Tail], missed: Missed) -> None:
@@ -74,9 +74,10 @@ class Follower:
             identity = identity_of(path)
             if identity is not None and identity not in self._watched:
                 # Held up for long, by Kafka for one, we may have slept through more than one rotation.
-                for other in self._missed(path, self._watched):
-                    self._watch(other, path)
-                identity = self._watch(path, path)
+                missed = self._missed(path, [each.tail for each in self._watched.values()])
+                for other, expected in (*missed.items(), (path, identity)):
+                    if not self._watch(other, expected, path):
+                        return None  # rotated once more under our hands: the next look begins anew
         except (UserError, OSError) as error:
             # Just rotated, or rights that are about to be set: the other files go on.
             if path not in self._complained:
@@ -86,10 +87,11 @@ class Follower:
         self._complained.discard(path)
         return identity
 
-    def _watch(self, path: Path, written_as: Path) -> Identity:
+    def _watch(self, path: Path, expected: Identity, written_as: Path) -> bool:
+        """Watch the file, unless another one has its name by now."""
         tail = Tail(path, written_as)
-        if tail.identity in self._watched:
-            tail.close()
-        else:
+        if tail.identity == expected and tail.identity not in self._watched:
             self._watched[tail.identity] = _Watched(tail)
-        return tail.identity
+        else:
+            tail.close()
+        return tail.identity == expected

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +19,7 @@ from typing import Any, Self
 import orjson
 
 from kpi_app.errors import UserError
-from kpi_app.sources.files import Identity, family, identity_of, rotated, siblings
+from kpi_app.sources.files import Identity, family, rotated, siblings
 from kpi_app.sources.tail import HEAD_BYTES, Tail
 
 log = logging.getLogger(__name__)
@@ -140,21 +140,22 @@ class Positions:
         found = [find_renamed(entry) for entry in self._entries if family(Path(entry.name)) == of]
         return [each for each in found if each is not None and each != Path(os.path.abspath(path))]
 
-    def missed(self, path: Path, watched: Container[Identity | None] = ()) -> list[Path]:
+    def missed(self, path: Path, watched: Iterable[Tail] = ()) -> dict[Path, Identity]:
         """Files that may have come and gone in the place of `path` while nobody looked, oldest first.
 
-        They are the rotated files after the newest one that is known, and that one. `watched` are known, too.
+        They are the rotated files after the newest one that is known; that one, too, unless this run reads it, or has
+        read it to its end, under whatever name. `watched`: what is read now.
         """
-        others = rotated(path)
-        known = [i for i, other in enumerate(others) if identity_of(other) in watched or self._knows(other)]
-        return others[known[-1] :] if known else []
-
-    def _knows(self, path: Path) -> bool:
-        try:
-            with contextlib.closing(Tail(path)) as tail:
-                return self._matching(tail, [*self._entries, *self._open.values()]) is not None
-        except UserError:
-            return False
+        in_hand = [*watched, *self._open]
+        unread: list[tuple[Path, Identity]] = []
+        for other, identity in reversed(rotated(path).items()):
+            with contextlib.suppress(UserError), contextlib.closing(Tail(other)) as tail:
+                if any(_is_same(tail, each) for each in in_hand):
+                    return dict(reversed(unread))
+                if self._matching(tail, self._entries) is not None:
+                    return dict(reversed([*unread, (other, identity)]))
+            unread.append((other, identity))
+        return {}
 
     def advance(self, tail: Tail, offset: int) -> None:
         """Kafka has the file's lines up to `offset`."""
@@ -184,10 +185,18 @@ def _hash(tail: Tail, offset: int) -> str:
     return hashlib.sha256(tail.head(min(offset, HEAD_BYTES))).hexdigest()[:32]
 
 
+def _is_same(found: Tail, known: Tail) -> bool:
+    """Whether a file is the known one, or what gzip made of it."""
+    head = found.head(HEAD_BYTES)
+    is_it = found.identity == known.identity or (found.is_gzip and head)
+    # the first bytes, too: once the known one is gone, its inode may be another file's
+    return bool(is_it) and known.head(HEAD_BYTES).startswith(head)
+
+
 def find_renamed(entry: Entry) -> Path | None:
     """The shipped file itself, under whatever name it has in its directory now."""
-    for path in siblings(Path(entry.name)):
-        if identity_of(path) == entry.identity:
+    for path, identity in siblings(Path(entry.name)).items():
+        if identity == entry.identity:
             with contextlib.closing(Tail(path)) as tail:
                 return path if entry.is_of(tail) else None  # None: another file has got the inode
     return None

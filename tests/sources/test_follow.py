@@ -1,7 +1,7 @@
 """Following: rotation under our hands, on a clock of the test's own."""
 
 import logging
-from collections.abc import Container, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,14 @@ from kpi_app.sources.follow import ROTATE_WAIT_S, Follower
 from kpi_app.sources.tail import Tail
 
 
-def nothing_missed(path: Path, watched: Container[Identity | None]) -> list[Path]:
+def nothing_missed(path: Path, watched: Iterable[Tail]) -> dict[Path, Identity]:
     """Nobody slept."""
-    return []
+    return {}
+
+
+def identities(*paths: Path) -> dict[Path, Identity]:
+    """Files, and which they are."""
+    return {path: identity for path in paths if (identity := identity_of(path))}
 
 
 @pytest.fixture
@@ -110,14 +115,37 @@ def test_file_that_came_and_went_unseen_is_read_between(path: Path) -> None:
     """Two rotations between two looks: the first new file is read after the old one, before the newest."""
     one, two = path.with_suffix(".log.1"), path.with_suffix(".log.2")
 
-    def missed(_: Path, watched: Container[Identity | None]) -> list[Path]:
-        assert identity_of(two) in watched
-        return [two, one]
+    def missed(_: Path, watched: Iterable[Tail]) -> dict[Path, Identity]:
+        assert identity_of(two) in {tail.identity for tail in watched}
+        return identities(one)
 
     follower = Follower([path], [Tail(path)], missed)
     follower.poll(0)
     path.rename(two)
     one.write_bytes(b"two\n")
     path.write_bytes(b"three\n")
+    assert [tail.head(9) for tail in follower.poll(1)] == [b"one\n", b"two\n", b"three\n"]
+    follower.close()
+
+
+def test_file_that_is_renamed_under_our_look_is_looked_for_again(path: Path) -> None:
+    """A rotation between a look at the directory and the opening of what it showed: nothing is taken for another.
+
+    access.log  [one)  .1, then .2
+                       [two)  the log at the first look, .1 when it is opened
+                              [three  the log when it is opened
+    """
+    one = path.with_suffix(".log.1")
+
+    def rotate(_: Path, watched: Iterable[Tail]) -> dict[Path, Identity]:
+        path.rename(one)
+        path.write_bytes(b"three\n")
+        return {}
+
+    follower = Follower([path], [Tail(path)], lambda *given: looks.pop(0)(*given))
+    looks = [rotate, lambda *_: identities(one)]
+    path.rename(path.with_suffix(".log.2"))
+    path.write_bytes(b"two\n")
+    assert [tail.head(9) for tail in follower.poll(0)] == [b"one\n"]
     assert [tail.head(9) for tail in follower.poll(1)] == [b"one\n", b"two\n", b"three\n"]
     follower.close()

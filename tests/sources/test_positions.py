@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kpi_app.errors import UserError
-from kpi_app.sources.files import identity_of
 from kpi_app.sources.positions import Positions
 from kpi_app.sources.tail import Tail
 
@@ -171,15 +170,67 @@ def test_files_after_the_newest_known_one_were_missed(data: Path, path: Path) ->
     path.write_bytes(b"now\n")
     with positions(data) as kept:
         assert [other.name for other in kept.missed(path)] == ["access.log.3", "access.log.2.gz", "access.log.1"]
-        watched = {identity_of(path.with_name("access.log.1"))}
-        assert [other.name for other in kept.missed(path, watched)] == ["access.log.1"]
+        with contextlib.closing(Tail(path.with_name("access.log.2.gz"))) as watched:
+            assert [other.name for other in kept.missed(path, [watched])] == ["access.log.1"]
+
+
+def following(kept: Positions, path: Path, offset: int = MIDDLE) -> Tail:
+    """The tail of a log that was sent up to `offset` in this run."""
+    tail = Tail(path)
+    kept.resume(tail)
+    kept.advance(tail, offset)
+    return tail
+
+
+@pytest.mark.parametrize("lines", [LINES, b"line 1\n"], ids=["long", "short"])
+@pytest.mark.parametrize("over", [False, True], ids=["still open", "read to its end"])
+def test_compressed_log_that_this_run_reads_was_not_missed(data: Path, path: Path, lines: bytes, over: bool) -> None:
+    """Compressed at once by its rotation: its open file has all of it, and more may come there."""
+    path.write_bytes(lines)
+    with positions(data) as kept, contextlib.closing(following(kept, path, len(lines))) as tail:
+        if over:
+            tail.close()
+        path.with_name("access.log.2.gz").write_bytes(gzip.compress(lines))
+        path.with_name("access.log.1").write_bytes(b"newer\n")
+        path.unlink()
+        assert [other.name for other in kept.missed(path, [] if over else [tail])] == ["access.log.1"]
+
+
+def test_compressed_log_of_which_nothing_was_sent_yet_was_not_missed(data: Path, path: Path) -> None:
+    """Kafka was away: it is watched, but no position tells of it."""
+    with positions(data) as kept, contextlib.closing(Tail(path)) as tail:
+        path.with_name("access.log.1.gz").write_bytes(gzip.compress(LINES))
+        path.unlink()
+        assert kept.missed(path, [tail]) == {}
+
+
+def test_log_that_is_being_compressed_counts_once(data: Path, path: Path) -> None:
+    """gzip writes beside the file and removes it when all is there: until then only the file itself is whole."""
+    with positions(data) as kept, contextlib.closing(following(kept, path)) as tail:
+        one, two = path.with_name("access.log.1"), path.with_name("access.log.2")
+        path.rename(path.with_name("access.log.3"))
+        two.write_bytes(b"came and went\n" * 100)
+        two.with_name("access.log.2.gz").write_bytes(gzip.compress(two.read_bytes())[:-9])
+        one.write_bytes(b"newer\n")
+        assert list(kept.missed(path, [tail])) == [two, one]
+
+
+def test_another_file_in_the_inode_of_one_that_is_over_was_missed(data: Path, path: Path) -> None:
+    """The first log was read to its end and removed; the next one got its inode, and was rotated unseen."""
+    with positions(data) as kept:
+        following(kept, path).close()
+        path.write_bytes(b"other lines\n" * 100)  # the same inode
+        (two := path.with_name("access.log.2")).write_bytes(LINES * 2)
+        with contextlib.closing(following(kept, two)) as tail:
+            path.rename(one := path.with_name("access.log.1"))
+            assert list(kept.missed(path, [tail])) == [one]
 
 
 def test_nothing_was_missed_before_the_first_run(data: Path, path: Path) -> None:
     """Where no file of the set is known, following begins with the path alone."""
     path.with_name("access.log.1").write_bytes(b"older\n")
     with positions(data) as kept:
-        assert kept.missed(path) == []
+        assert kept.missed(path) == {}
 
 
 def test_copy_of_a_log_that_was_cut_is_known(data: Path, path: Path) -> None:
@@ -189,7 +240,7 @@ def test_copy_of_a_log_that_was_cut_is_known(data: Path, path: Path) -> None:
     shutil.copy(path, copy)
     path.write_bytes(b"new\n")  # keeps the inode
     with positions(data) as kept:
-        assert kept.missed(path) == [copy]
+        assert list(kept.missed(path)) == [copy]
     assert resumed(data, copy) == (MIDDLE, "access.log")
     assert resumed(data, path) == (0, "access.log")
 
