@@ -178,6 +178,18 @@ def test_what_is_mounted_is_there() -> None:
     assert all(f"{worker}:/data" in SERVICES[worker]["volumes"] for worker in WORKERS)
 
 
+def test_fluent_bit_reads_what_nginx_writes() -> None:
+    """The same file of the same volume, in the format that fluent-bit/ hands out; its state stays in a volume."""
+    shipper, site = SERVICES["fluent-bit"], (DEPLOY / "site/nginx.conf").read_text()
+    log = shipper["environment"]["KPI_LOG_FILE"]
+    assert f"access_log {log} kpi;" in site
+    assert f"logs:{Path(log).parent}" in SERVICES["nginx"]["volumes"]
+    assert f"logs:{Path(log).parent}:ro" in shipper["volumes"]
+    assert "log_format kpi '" in (ROOT / "fluent-bit/nginx-log-format.conf").read_text()
+    assert {"../fluent-bit:/fluent-bit/etc:ro", "fluent-bit:/var/lib/fluent-bit"} < set(shipper["volumes"])
+    assert shipper["command"][-1] == "/fluent-bit/etc/fluent-bit.yaml"
+
+
 def test_only_those_who_need_them_reach_kafka_and_postgres() -> None:
     """Both networks are closed to the outside, and neither server has a port on the host."""
     members = {net: {n for n, it in SERVICES.items() if net in it.get("networks", [])} for net in COMPOSE["networks"]}
