@@ -9,7 +9,7 @@ ARGS ?=
 PYTHONS := python3 python3.13 python3.12 python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench env clean
+.PHONY: help setup demo dev test lint format bench env clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */\1	/' \
@@ -39,6 +39,9 @@ $(STAMP): pyproject.toml constraints.txt kpi_app/local/kafka-jars.txt
 
 demo: $(STAMP)  ## show it all at work, from nothing: embedded Kafka and Postgres, traffic, KPIs (ARGS=--once ends it)
 	@$(BIN)/kpi demo $(ARGS)
+
+dev: $(STAMP)  ## run the Procfile, worker and shipper, on an embedded Kafka and Postgres (KPI_LOG_FILE=… for a log of yours)
+	@$(BIN)/python -m kpi_app.demo.dev
 
 test: $(STAMP)  ## run all tests, those against a real Kafka and Postgres among them (ARGS=… for pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -215,7 +215,7 @@ class _Demo:
                 tasks.create_task(self._watch(database))
                 tasks.create_task(self._ship(logs))
                 if not self._plan.logs:
-                    tasks.create_task(_write_live(logs[0]))
+                    tasks.create_task(write_live(logs[0]))
         except* UserError as errors:
             raise errors.exceptions[0] from None
 
@@ -239,7 +239,8 @@ def _psql() -> str:
     return "psql" if shutil.which("psql") else shlex.quote(os.path.relpath(psql()))
 
 
-async def _write_live(path: Path) -> None:
+async def write_live(path: Path) -> None:
+    """Write live traffic to a log, as a web server would, until it is cancelled."""
     live = Live(LIVE_RATE, datetime.now(UTC), SEED)
     with path.open("a", buffering=1) as file:
         while True:

@@ -188,6 +188,12 @@ def test_fluent_bit_reads_what_nginx_writes() -> None:
     assert "log_format kpi '" in (ROOT / "fluent-bit/nginx-log-format.conf").read_text()
     assert {"../fluent-bit:/fluent-bit/etc:ro", "fluent-bit:/var/lib/fluent-bit"} < set(shipper["volumes"])
     assert shipper["command"][-1] == "/fluent-bit/etc/fluent-bit.yaml"
+    given = (ROOT / "fluent-bit/fluent-bit.yaml").read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", given)) == shipper["environment"].keys()
+    [service, pipeline] = (yaml.safe_load(given)[name] for name in ("service", "pipeline"))
+    state = [service["storage.path"], pipeline["inputs"][0]["db"]]
+    assert all(path.startswith("/var/lib/fluent-bit/") for path in state)
+    assert int(shipper["stop_grace_period"].removesuffix("s")) > service["grace"]
 
 
 def test_only_those_who_need_them_reach_kafka_and_postgres() -> None:

@@ -34,7 +34,7 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     keepalive_requests 1000000;
-    upstream backend {{ server 127.0.0.1:{nobody}; server 127.0.0.1:{backend} backup; }}
+    upstream backend {{ server unix:{directory}/nobody; server 127.0.0.1:{backend} backup; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{ return 200 "hello\\n"; }}
@@ -57,10 +57,10 @@ class Nginx:
     """A running nginx that writes `log`; `/behind/…` is answered by the second of two upstreams."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        self.directory = directory
+        self.directory, self.log_format = directory, name
         self.log = directory / "logs" / "access.log"
         self.log.parent.mkdir(parents=True)
-        self.port, backend, nobody = free_port(), free_port(), free_port()
+        self.port, backend = free_port(), free_port()
         config = directory / "nginx.conf"
         config.write_text(
             _CONFIG.format(
@@ -72,7 +72,6 @@ class Nginx:
                 name=name,
                 port=self.port,
                 backend=backend,
-                nobody=nobody,
             )
         )
         program, errors = installed("nginx", "nginx-light"), directory / "error.log"
@@ -82,11 +81,17 @@ class Nginx:
             )
         until(lambda: self._answers() or self._process.poll() is not None)
         assert self._process.poll() is None, (directory / "nginx.out").read_text()
+        until(lambda: self.lines == 1)  # it logs after it has answered
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
             return bool(self.ask(b"GET /up HTTP/1.0\r\n\r\n"))
         return False
+
+    @property
+    def lines(self) -> int:
+        """How many lines its log has."""
+        return self.log.read_bytes().count(b"\n")
 
     def ask(self, request: bytes) -> bytes:
         """The answer to a request after which the connection ends."""
