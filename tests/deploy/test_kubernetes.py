@@ -13,15 +13,12 @@ import yaml
 
 from kpi_app.settings import Settings, default
 from kpi_app.stream.topics import CHANGELOG, MAX_PARTITIONS, NEW_PARTITIONS, REPLICAS, Names
-from tests.deploy.conftest import DEPLOY
+from tests.deploy.conftest import COMING, DEPLOY
 
 FOLDER = DEPLOY / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
 VERSION = "1.34"
 ROLES = (DEPLOY / "postgres/roles.sql").read_text()
-
-#: Settings that come with Kafka's security.
-SECURITY = {f"KAFKA_{name}" for name in ("SECURITY", "SASL_USERNAME", "SASL_PASSWORD", "SSL_CA")}
 
 
 def documents() -> Iterator[dict[str, Any]]:
@@ -187,13 +184,13 @@ def test_users_may_do_what_they_do_and_no_more() -> None:
     prefix = f"{NAMES.app}-"
     assert all(NAMES.transactional_id(number).startswith(prefix) for number in range(MAX_PARTITIONS))
     assert rules["kpi-worker"] == {
-        ("topic", NAMES.raw, "literal"): {"Read", "Describe", "Create"},
-        ("topic", NAMES.changelog, "literal"): {"Read", "Write", "Describe", "Create", "Alter"},
-        ("topic", NAMES.rejected, "literal"): {"Write", "Describe", "Create"},
-        ("group", NAMES.app, "literal"): {"Read", "Describe"},
-        ("transactionalId", prefix, "prefix"): {"Write", "Describe"},
+        ("topic", NAMES.raw, "literal"): {"Read", "Create"},
+        ("topic", NAMES.changelog, "literal"): {"Read", "Write", "Create", "Alter"},
+        ("topic", NAMES.rejected, "literal"): {"Write", "Create"},
+        ("group", NAMES.app, "literal"): {"Read"},
+        ("transactionalId", prefix, "prefix"): {"Write"},
     }
-    assert rules["kpi-shipper"] == {("topic", NAMES.raw, "literal"): {"Write", "Describe"}}
+    assert rules["kpi-shipper"] == {("topic", NAMES.raw, "literal"): {"Write", "Create"}}
     assert all(it == {"Describe"} for it in rules["kpi-scaler"].values())
 
 
@@ -215,8 +212,8 @@ def test_the_scaler_looks_at_the_workers_group() -> None:
 def test_settings_are_ours() -> None:
     """Every KPI_ variable is a setting's; secrets come by reference."""
     variables = {it["name"]: it for container in CONTAINERS for it in container.get("env", [])}
-    named = {name.removeprefix("KPI_") for name in {*SETTINGS, *variables} if name.startswith("KPI_")}
-    assert named - SECURITY <= {name.upper() for name in Settings.model_fields}
+    named = {name.removeprefix("KPI_").lower() for name in {*SETTINGS, *variables} if name.startswith("KPI_")}
+    assert named - COMING <= Settings.model_fields.keys()
     for name, it in variables.items():
         if "PASSWORD" in name:
             assert "secretKeyRef" in it["valueFrom"], name
