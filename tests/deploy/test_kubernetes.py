@@ -100,7 +100,7 @@ CUSTOM = {
         "managed",
         at(
             "bootstrap",
-            record(*("instances", "imageName", "postgresql", "bootstrap", "managed", "storage", "resources")),
+            record(*("instances", "postgresql", "bootstrap", "managed", "storage", "resources")),
             at(
                 "initdb",
                 record("initdb"),
