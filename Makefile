@@ -9,7 +9,7 @@ ARGS ?=
 PYTHONS := python3 python3.13 python3.12 python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint format bench clean
+.PHONY: help setup demo dev test lint format bench env clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */\1	/' \
@@ -57,6 +57,9 @@ format: $(STAMP)  ## format the code and mend what can be mended
 
 bench: $(STAMP)  ## measure it against other programs on this machine (ARGS=… for the benchmark)
 	$(BIN)/python benchmarks/throughput.py $(ARGS)
+
+env:  ## passwords for deploy/compose.yaml, into deploy/.env; what is there stays
+	@sh deploy/make-env
 
 clean:  ## remove $(VENV) and what tools left; data (kpi-data) stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,53 @@
+"""docs/deploy.md and the tests of the rules say what is there."""
+
+import re
+
+import yaml
+
+from kpi_app.stream.topics import MAX_PARTITIONS, Names
+from tests.deploy.conftest import DEPLOY
+
+PAGE = (DEPLOY.parent / "docs/deploy.md").read_text()
+RULES = [
+    rule for it in yaml.safe_load((DEPLOY / "prometheus/rules.yaml").read_text())["groups"] for rule in it["rules"]
+]
+
+
+def test_files_that_the_page_names_are_there() -> None:
+    """Scripts, manifests and folders."""
+    named = set(re.findall(r"\b(?:deploy|fluent-bit)/[\w./-]*\w", PAGE)) - {"deploy/.env"}
+    assert len(named) > 8
+    assert [name for name in named if not (DEPLOY.parent / name).exists()] == []
+
+
+def test_names_on_the_page_are_those_of_the_code() -> None:
+    """Ports, services, passwords, roles, topics, alerts."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    published = {port.split(":")[1] for it in compose["services"].values() for port in it.get("ports", [])}
+    assert set(re.findall(r"(?:127\.0\.0\.1|`):(\d{4})\b", PAGE)) - {"9092"} == published
+    names = Names("access-log")
+    assert f"`{names.app}`" in PAGE
+    assert f"`{names.rejected}`" in PAGE
+    assert f"up to {MAX_PARTITIONS}." in PAGE
+    alerts = {rule["alert"] for rule in RULES}
+    assert set(re.findall(r"`(Kpi\w+)`", PAGE)) <= alerts
+    env = (DEPLOY / "make-env").read_text()
+    assert all(name in env for name in re.findall(r"\b[A-Z]+_ADMIN_PASSWORD\b", PAGE))
+
+
+def test_every_rule_of_prometheus_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    """For promtool, by its annotations as they are."""
+    cases = [
+        case
+        for it in yaml.safe_load((DEPLOY / "prometheus/rules_test.yaml").read_text())["tests"]
+        for case in it["alert_rule_test"]
+    ]
+    for rule in RULES:
+        expected = [case["exp_alerts"] for case in cases if case["alertname"] == rule["alert"]]
+        assert any(not it for it in expected), rule["alert"]
+        fired = [alert for it in expected for alert in it]
+        assert fired, rule["alert"]
+        for alert in fired:
+            assert alert["exp_labels"]["severity"] == rule["labels"]["severity"]
+            said = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda it: alert["exp_labels"][it[1]], str(rule["annotations"]))  # noqa: B023
+            assert said == str(alert["exp_annotations"])
