@@ -20,11 +20,13 @@ from kpi_app.sinks.base import Sink
 from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
+from kpi_app.stream.bend.credentials import credentials
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.folds import Folds
 from kpi_app.stream.loops import Loops, forever
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
+from kpi_app.stream.security import security
 from kpi_app.stream.table import OPTIONS
 from kpi_app.stream.topics import TABLE, Names
 from kpi_app.web.reader import PostgresReader
@@ -63,6 +65,7 @@ class Worker:
             Names(settings.topic).app,
             owner=self,
             broker=[f"kafka://{broker}" for broker in settings.brokers.split(",")],
+            broker_credentials=credentials(security(settings)),
             store="rocksdb://",
             datadir=self._data_dir(settings.web_port),
             web_host=f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host,  # part of a URL
@@ -174,10 +177,10 @@ def make_app() -> BentApp:
     """The app of `faust -A kpi_app`, from the settings in force; a wrong setting ends the process in one line."""
     try:
         settings = load()
+        return Worker(settings, postgres_sink(settings)).app
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
-    return Worker(settings, postgres_sink(settings)).app
 
 
 def postgres_sink(settings: Settings) -> PostgresSink:
