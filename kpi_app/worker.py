@@ -57,7 +57,8 @@ class Worker:
             self.app.task(self._loop(step.__name__, step))
         dsn, zone = settings.database_url.get_secret_value(), ZoneInfo(settings.timezone)
         reader = PostgresReader(dsn, ACCESS, settings.topic, settings.base_window_s, zone)
-        web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows)
+        self.door = web.Door.of(settings)
+        web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows, self.door)
 
     def _app(self) -> BentApp:
         settings = self.settings
@@ -116,6 +117,8 @@ class Worker:
         check_data_dir(self.settings.data_dir)
         conf = self.app.conf  # where faust's --web-port and --web-bind have arrived
         check_port(conf.web_bind, conf.web_port)
+        if not (self.door.locked or web.is_loopback(conf.web_bind)):
+            log.warning("whoever reaches %s:%d reads the KPIs: set KPI_WEB_PASSWORD", conf.web_bind, conf.web_port)
         self._move_data_dir(conf.web_port)
         await self._check_sink()
         await self.owned.warm_up()
