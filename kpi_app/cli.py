@@ -206,14 +206,14 @@ def ship(
     from kpi_app.sources.ship import Progress
     from kpi_app.sources.ship import ship as send
     from kpi_app.stream.kafka import connection
-    from kpi_app.stream.topics import ensure_topics
+    from kpi_app.stream.topics import ensure_raw_topic
 
     in_force = load()
     oldest_first(files)  # a wrong path shows before Kafka is asked for anything
     sent = Progress()
 
     async def run() -> None:
-        await ensure_topics(in_force)
+        await ensure_raw_topic(in_force)
         with bars(err) as progress:
             show = shipping(progress)
 

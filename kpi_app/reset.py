@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
@@ -79,6 +84,10 @@ async def _check_stopped(client: AIOKafkaAdminClient, names: Names) -> None:
         except GroupCoordinatorNotAvailableError:
             return False
         [(code, _group, _state, _type, _protocol, found, *_)] = response.groups
+        if for_code(code) is GroupAuthorizationFailedError:
+            raise UserError(
+                f"this user of Kafka may not see the group {names.app}: grant what deploy/kafka/acls.sh does"
+            )
         members.extend(found)
         return bool(code == 0)  # not so while the coordinator is still loading its groups
 

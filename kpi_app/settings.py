@@ -1,13 +1,15 @@
 """Every setting once: its name, default, unit and what it does.
 
-Read from the environment (`KPI_…`) and from `.env`. `load()` raises `UserError`, with a line for each wrong
-setting that names it, its value and what would be right. Secrets are never shown.
+Read from the environment (`KPI_…`) and from `.env`; secrets from files, too (`KPI_…_FILE`). `load()` raises
+`UserError`, with a line for each wrong setting that names it, its value and what would be right. Secrets are never
+shown.
 """
 
 import difflib
 import os
 import re
 import zoneinfo
+from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +20,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from kpi_app import secured
 from kpi_app.core.windows import format_duration, parse_duration
 from kpi_app.errors import UserError
 from kpi_app.feeds import FEEDS
@@ -96,12 +99,6 @@ def _on_or_off(value: object) -> object:
     return known[value.lower()] if isinstance(value, str) else value
 
 
-def _visitor_key(value: SecretStr) -> SecretStr:
-    if 0 < len(value.get_secret_value()) < 16:
-        raise ValueError("at least 16 characters, or nothing")
-    return value
-
-
 def _timezone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
@@ -112,6 +109,7 @@ def _timezone(value: str) -> str:
 
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 SecondsOrForever = Annotated[int | None, BeforeValidator(_seconds_or_forever)]
+File = Annotated[Path | None, BeforeValidator(secured.file)]
 
 
 class Settings(BaseSettings):
@@ -122,6 +120,20 @@ class Settings(BaseSettings):
     brokers: Annotated[str, AfterValidator(_brokers)] = Field(
         "127.0.0.1:9092", description="Kafka: host:port, several with commas between"
     )
+    kafka_security: Annotated[str, AfterValidator(secured.protocol)] = Field(
+        "PLAINTEXT", description="how Kafka is spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Annotated[str, AfterValidator(secured.mechanism)] = Field(
+        "SCRAM-SHA-512", description="how the user proves who it is: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN"
+    )
+    kafka_sasl_username: str = Field("", description="Kafka's user, for SASL")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="its password")
+    kafka_ssl_ca: File = Field(
+        None, description="file of the CAs (PEM) that Kafka's certificate may be from; system: those of this machine"
+    )
+    kafka_ssl_cert: File = Field(None, description="file of our certificate (PEM) and those between it and its CA")
+    kafka_ssl_key: File = Field(None, description="file of its key (PEM), where that is not in the certificate's")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="what that key is encrypted with")
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
         description="Postgres: postgresql://user:password@host:port/database",
@@ -156,7 +168,7 @@ class Settings(BaseSettings):
     anonymise_ip: Annotated[bool, BeforeValidator(_on_or_off)] = Field(
         True, description="on: of a client's address only its network is kept (the last octet, of IPv6 80 bits, is 0)"
     )
-    visitor_key: Annotated[SecretStr, AfterValidator(_visitor_key)] = Field(
+    visitor_key: Annotated[SecretStr, AfterValidator(secured.at_least(16))] = Field(
         SecretStr(""), description="secret of the numbers that stand for visitors; at least 16 characters"
     )
     data_dir: Path = Field(
@@ -164,6 +176,13 @@ class Settings(BaseSettings):
     )
     web_host: str = Field("127.0.0.1", description="address that the web endpoint binds to")
     web_port: int = Field(6066, ge=1, le=65_535, description="port of the web endpoint")
+    web_user: str = Field("kpi", pattern="^[^:]+$", description="user of the web endpoint, with KPI_WEB_PASSWORD")
+    web_password: Annotated[SecretStr, AfterValidator(secured.at_least(8))] = Field(
+        SecretStr(""), description="asked for by the web endpoint (HTTP Basic), where set; at least 8 characters"
+    )
+    web_token: Annotated[SecretStr, AfterValidator(secured.at_least(16))] = Field(
+        SecretStr(""), description="the same for programs (HTTP Bearer); at least 16 characters"
+    )
 
     @property
     def base_window_s(self) -> int:
@@ -176,6 +195,10 @@ class Settings(BaseSettings):
         return Reading(
             self.log_format, self.trusted_proxies, self.anonymise_ip, self.visitor_key.get_secret_value().encode()
         )
+
+
+#: The fields that are never shown, and may be given as files.
+SECRETS = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
 
 
 def default(name: str) -> str:
@@ -195,6 +218,12 @@ def _shown(name: str, value: Any) -> str:
         return without_password(value.get_secret_value())
     if name == "visitor_key":
         return "***" if value.get_secret_value() else "made once and kept in the database"
+    if name in SECRETS:
+        return "***" if value.get_secret_value() else "none"
+    if name in ("kafka_ssl_ca", "kafka_ssl_cert", "kafka_ssl_key"):
+        return str(value or ("system" if name == "kafka_ssl_ca" else "none"))
+    if name == "kafka_sasl_username":
+        return value or "none"
     if name == "trusted_proxies":
         return ",".join(map(str, value)) or "none"
     if name == "anonymise_ip":
@@ -212,6 +241,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {
         f"KPI_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else text
         for name, (value, text) in values.items()
+        if value != ""  # what is not set has no name, not even "none"
     }
 
 
@@ -223,19 +253,23 @@ def without_password(url: str) -> str:
 
 def load(**overrides: Any) -> Settings:
     """The settings in force. Raises `UserError` with a line for each wrong one, and for each that is misspelt."""
-    if misspelt := _misspelt():
+    given = {name.upper(): value for name, value in (dotenv_values(".env") | dict(os.environ)).items()}
+    if misspelt := _misspelt(given):
         raise UserError("\n".join(misspelt))
     try:
-        return Settings(**overrides)
+        in_force = Settings(**secured.read_secrets(SECRETS, given) | overrides)
     except ValidationError as error:
         raise UserError("\n".join(map(_explain, error.errors()))) from None
+    if wrong := secured.contradictions(in_force):
+        raise UserError("\n".join(wrong))
+    return in_force
 
 
-def _misspelt() -> list[str]:
+def _misspelt(given: Collection[str]) -> list[str]:
     """A line for each name that is almost a setting's: ignored in silence it would be a wrong setting in force."""
     known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
-    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
-    unknown = sorted(name for name in given - known if name.startswith("KPI_"))
+    known |= {f"KPI_{name.upper()}{secured.FILE}" for name in SECRETS}
+    unknown = sorted(name for name in set(given) - known if name.startswith("KPI_"))
     meant = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.88) for name in unknown}
     return [f"{name}: there is no such setting; did you mean {found[0]}?" for name, found in meant.items() if found]
 
@@ -246,6 +280,6 @@ def _as_given(name: str, value: Any) -> str:
 
 def _explain(error: Any) -> str:
     name = str(error["loc"][0]) if error["loc"] else "?"
-    value = "(hidden)" if name in ("database_url", "visitor_key") else _as_given(name, error["input"])
+    value = "(hidden)" if name in SECRETS else _as_given(name, error["input"])
     reason = str(error["msg"]).removeprefix("Value error, ")
     return f"KPI_{name.upper()}={value}: {reason}"

@@ -20,11 +20,13 @@ from kpi_app.sinks.base import Sink
 from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
+from kpi_app.stream.bend.credentials import credentials
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.folds import Folds
 from kpi_app.stream.loops import Loops, forever
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
+from kpi_app.stream.security import security
 from kpi_app.stream.table import OPTIONS
 from kpi_app.stream.topics import TABLE, Names
 from kpi_app.web.reader import PostgresReader
@@ -58,7 +60,8 @@ class Worker:
             self.app.task(self._loop(step.__name__, step))
         dsn, zone = settings.database_url.get_secret_value(), ZoneInfo(settings.timezone)
         reader = PostgresReader(dsn, ACCESS, settings.topic, settings.base_window_s, zone)
-        web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows)
+        self.door = web.Door.of(settings)
+        web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows, self.door)
 
     def _app(self) -> BentApp:
         settings = self.settings
@@ -66,6 +69,7 @@ class Worker:
             Names(settings.topic).app,
             owner=self,
             broker=[f"kafka://{broker}" for broker in settings.brokers.split(",")],
+            broker_credentials=credentials(security(settings)),
             store="rocksdb://",
             datadir=self._data_dir(settings.web_port),
             web_host=f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host,  # part of a URL
@@ -116,6 +120,8 @@ class Worker:
         check_data_dir(self.settings.data_dir)
         conf = self.app.conf  # where faust's --web-port and --web-bind have arrived
         check_port(conf.web_bind, conf.web_port)
+        if not (self.door.locked or web.is_loopback(conf.web_bind)):
+            log.warning("whoever reaches %s:%d reads the KPIs: set KPI_WEB_PASSWORD", conf.web_bind, conf.web_port)
         self._move_data_dir(conf.web_port)
         await self._check_sink()
         await self.owned.warm_up()
@@ -177,10 +183,10 @@ def make_app() -> BentApp:
     """The app of `faust -A kpi_app`, from the settings in force; a wrong setting ends the process in one line."""
     try:
         settings = load()
+        return Worker(settings, postgres_sink(settings)).app
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
-    return Worker(settings, postgres_sink(settings)).app
 
 
 def postgres_sink(settings: Settings) -> PostgresSink:

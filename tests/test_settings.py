@@ -11,7 +11,9 @@ from kpi_app.errors import UserError
 from kpi_app.feeds.base import Reading
 from kpi_app.settings import Settings, default, environment, load, shown, without_password
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+#: Where settings are documented.
+PAGES = (ROOT / "README.md", ROOT / "docs" / "security.md")
 
 
 @pytest.fixture(autouse=True)
@@ -159,10 +161,10 @@ def test_the_environment_made_of_settings_gives_the_same_settings(monkeypatch: p
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_is_described(name: str) -> None:
-    """A setting has a description and a default that can be shown, and the README names it."""
+    """A setting has a description and a default that can be shown, and the README or a page of its own names it."""
     assert Settings.model_fields[name].description
     assert default(name)
-    assert re.search(rf"\bKPI_{name.upper()}\b", README.read_text())
+    assert any(re.search(rf"\bKPI_{name.upper()}\b", page.read_text()) for page in PAGES)
 
 
 def test_every_duration_is_shown_as_it_is_set() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,22 +58,24 @@ def kafka_jars() -> list[Jar]:
     return [Jar(coordinate, sha256, int(size)) for coordinate, sha256, size in fields]
 
 
-def missing_jars(cache: Path) -> list[Jar]:
-    """The jars that are not in the cache, or not whole."""
-    return [jar for jar in kafka_jars() if not jar.is_whole(cache / jar.file_name)]
+def missing_jars(cache: Path, wanted: Sequence[Jar] | None = None) -> list[Jar]:
+    """The jars (by default, a broker's) that are not in the cache, or not whole."""
+    wanted = kafka_jars() if wanted is None else wanted
+    return [jar for jar in wanted if not jar.is_whole(cache / jar.file_name)]
 
 
-def ensure_jars(cache: Path, row: Row) -> list[Path]:
-    """The jars' paths, in the order of the class path; fetches what is missing.
+def ensure_jars(cache: Path, row: Row, wanted: Sequence[Jar] | None = None) -> list[Path]:
+    """The paths of the jars (by default, a broker's), in the order of the class path; fetches what is missing.
 
     Raises `LocalError` when one can't be had, `OSError` when the cache can't be written.
     """
-    missing = missing_jars(cache)
+    wanted = kafka_jars() if wanted is None else wanted
+    missing = missing_jars(cache, wanted)
     if missing:
         size_bytes = sum(jar.size_bytes for jar in missing)
         on_bytes = row.fetch(f"fetching Apache Kafka {KAFKA_VERSION}, this first time only", size_bytes)
         _fetch_all(missing, cache, on_bytes)
-    return [cache / jar.file_name for jar in kafka_jars()]
+    return [cache / jar.file_name for jar in wanted]
 
 
 def _fetch_all(jars: list[Jar], cache: Path, on_bytes: OnBytes) -> None:

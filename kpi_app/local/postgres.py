@@ -25,7 +25,8 @@ _NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 class EmbeddedPostgres(LocalServer):
     """A Postgres in `directory` (its data, password, log); see `LocalServer`.
 
-    `durable=False` trades the data's safety against a crash of the machine for speed, for tests.
+    `durable=False` trades the data's safety against a crash of the machine for speed, for tests. `binaries`: where
+    those of another Postgres than the wheel's are.
     """
 
     name = "Postgres"
@@ -36,11 +37,13 @@ class EmbeddedPostgres(LocalServer):
         *,
         port: int | None = None,
         durable: bool = True,
+        binaries: Path | None = None,
         row: Row | None = None,
         held: Sequence[int] = (),
     ) -> None:
         super().__init__(directory, port=port, row=row, held=held)
         self._durable = durable
+        self._given_binaries = binaries
         self._data = self.directory / "data"
         self._password_file = self.directory / "password"
         self._account: Account | None = None
@@ -56,13 +59,16 @@ class EmbeddedPostgres(LocalServer):
         return self._password_file.read_text().strip()
 
     def _prepare(self) -> None:
-        binaries = _binaries()
+        binaries = self._binaries()
         self._account = find_account([binaries / "postgres"], self._data)
         if not self._data.exists():
             self._initialise(binaries)
         if not self._password_file.exists():
             raise LocalError(f"{self._password_file} is gone: move {self._data} away, too, to begin anew")
         _check_version(self._data, binaries)
+
+    def _binaries(self) -> Path:
+        return self._given_binaries or _binaries()
 
     def _initialise(self, binaries: Path) -> None:
         """Makes the data directory; moved in when complete, so that an interrupted one is made again."""
@@ -120,7 +126,7 @@ class EmbeddedPostgres(LocalServer):
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         prefix = self._account.prefix if self._account else ()
         return Order(
-            argv=(*prefix, str(_binaries() / "postgres"), "-D", str(self._data), *options),
+            argv=(*prefix, str(self._binaries() / "postgres"), "-D", str(self._data), *options),
             log=self.log,
             cwd=Path("/"),
             stages=_STAGES,

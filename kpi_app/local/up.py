@@ -31,7 +31,7 @@ class LocalServices:
     @property
     def env(self) -> dict[str, str]:
         """The settings that lead to them; holds the database's password."""
-        brokers = {"KPI_BROKERS": self.kafka.bootstrap} if self.kafka else {}
+        brokers = {"KPI_BROKERS": self.kafka.bootstrap, "KPI_KAFKA_SECURITY": "PLAINTEXT"} if self.kafka else {}
         return brokers | ({"KPI_DATABASE_URL": self.postgres.dsn} if self.postgres else {})
 
     def check(self) -> None:

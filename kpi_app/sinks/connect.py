@@ -1,6 +1,7 @@
 """Connections to Postgres, and what its errors mean to the caller."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from kpi_app.errors import SinkBusy, SinkRefused
+from kpi_app.secured import fault
+from kpi_app.sinks.tls import check_tls
 
 #: SQLSTATE classes and codes that pass by themselves, see https://www.postgresql.org/docs/current/errcodes-appendix.html
 _PASSING = (
@@ -101,6 +104,8 @@ class Database:
             try:
                 pool = await self._opened()
                 connection = await pool.acquire(timeout=2 * self._limits.connect_s)
+            except ssl.SSLCertVerificationError:  # a ValueError, too
+                raise
             except ValueError as error:  # the URL is first read when there is a connection to make
                 raise SinkRefused("KPI_DATABASE_URL is not postgresql://user:password@host:port/database") from error
         try:
@@ -131,6 +136,7 @@ class Database:
 
     async def _opened(self) -> Any:
         if self._pool is None:
+            check_tls(self._dsn)
             self._pool = await asyncpg.create_pool(  # with no connection to make, this does not wait
                 self._dsn,
                 min_size=0,
@@ -161,6 +167,8 @@ def translated(where: str) -> Iterator[None]:
         raise _translate(error, where) from error
     except asyncpg.InterfaceError as error:
         raise SinkBusy(f"the connection to Postgres at {where} is gone: {_short(error)}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise SinkRefused(f"Postgres at {where}: {fault(error, 'sslrootcert in KPI_DATABASE_URL')}") from error
     except (asyncpg.InternalClientError, OSError) as error:  # TimeoutError is an OSError
         raise SinkBusy(f"Postgres at {where} can't be reached: {_short(error)}") from error
 

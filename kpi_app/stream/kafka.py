@@ -1,9 +1,8 @@
 """Clients of Kafka as the settings want them, and its errors in one clear line."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,6 +11,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from kpi_app.errors import UserError
 from kpi_app.settings import Settings
+from kpi_app.stream.refused import Refusals
+from kpi_app.stream.security import security
 
 #: A fenced or dead owner's transaction ends after this long at the latest.
 TRANSACTION_TIMEOUT_MS = 15_000
@@ -23,8 +24,12 @@ CONNECT_LIMIT_S = 8.0
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """The options that every aiokafka client takes."""
-    return {"bootstrap_servers": settings.brokers, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+    """The options that every aiokafka client takes. Raises `UserError` for a file that can't be used."""
+    return {
+        "bootstrap_servers": settings.brokers,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        **security(settings),
+    }
 
 
 def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
@@ -52,30 +57,19 @@ def changelog_reader(settings: Settings) -> AIOKafkaConsumer:
 
 @asynccontextmanager
 async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises `UserError` when no broker answers."""
+    """A connected admin client. Raises `UserError` when no broker answers, or none lets us in."""
     client = AIOKafkaAdminClient(**connection(settings))
+    where = f"KPI_BROKERS={settings.brokers}"
     try:
-        try:
-            with _quiet():
+        with Refusals() as refusals:
+            try:
                 # each broker that says nothing may hold up those behind it
                 async with asyncio.timeout(CONNECT_LIMIT_S + settings.brokers.count(",") * REQUEST_TIMEOUT_MS / 1000):
                     await client.start()
-        except (KafkaConnectionError, TimeoutError) as error:
-            raise UserError(f"KPI_BROKERS={settings.brokers}: no broker answers there") from error
+            except (KafkaConnectionError, TimeoutError) as error:
+                raise UserError(f"{where}: {refusals.reason or 'no broker answers there'}") from error
         yield client
     except KafkaError as error:
-        raise UserError(f"KPI_BROKERS={settings.brokers}: {type(error).__name__}: {error}") from error
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from error
     finally:
         await client.close()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep aiokafka from logging what it raises: the user is told in one line."""
-    log = logging.getLogger("aiokafka")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from kpi_app.errors import UserError
 from kpi_app.settings import Settings
@@ -18,6 +24,9 @@ NEW_PARTITIONS = 8
 
 #: Copies of each topic that we make, on a cluster that has as many brokers.
 REPLICAS = 3
+
+#: Asked to make a topic, a broker says so when it is there, too: it may be somebody else's to make.
+_NO_RIGHTS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
 #: The changelog keeps the newest value of each key. Compacted only, never by age: a worker that was away
 #: finds everything newer than its own copy. Tombstones stay a week for those.
@@ -54,6 +63,12 @@ class Names:
 TABLE = "segments"
 
 
+async def ensure_raw_topic(settings: Settings) -> None:
+    """Make the raw topic, where it is missing: all that a shipper needs, or may. Raises `UserError`."""
+    async with admin(settings) as client:
+        await _ensure(client, settings.topic, NEW_PARTITIONS)
+
+
 async def ensure_topics(settings: Settings, partitions: int = NEW_PARTITIONS) -> int:
     """Make what is missing, the raw topic with so many partitions; returns how many it has. Raises `UserError`."""
     names = Names(settings.topic)
@@ -75,14 +90,32 @@ async def _ensure(
     code = response.topic_errors[0][1]
     if code == 0:
         return partitions
-    _check(topic, code, allowed=TopicAlreadyExistsError)
-    [described] = await client.describe_topics([topic])
-    found = len(described["partitions"])
+    found = await (_count_visible if for_code(code) in _NO_RIGHTS else _count)(client, topic, code)
     if config is not None and found < partitions:
         grown = await client.create_partitions({topic: NewPartitions(total_count=partitions)})
         _check(topic, grown.topic_errors[0][1])
         return partitions
     return found
+
+
+async def _count(client: AIOKafkaAdminClient, topic: str, code: int) -> int:
+    _check(topic, code, allowed=TopicAlreadyExistsError)
+    [described] = await client.describe_topics([topic])
+    if for_code(described["error_code"]) in _NO_RIGHTS:  # to make, yes, but neither to read nor to write
+        _check(topic, described["error_code"])
+    return len(described["partitions"])
+
+
+async def _count_visible(client: AIOKafkaAdminClient, topic: str, code: int) -> int:
+    """How many partitions a topic has that is not ours to make. Raises `UserError` where it is not there for us."""
+    # Not by its name: a broker with auto.create.topics.enable makes a topic that it is asked for.
+    found = {each["topic"]: each["partitions"] for each in await client.describe_topics()}
+    if topic not in found:
+        raise UserError(
+            f"topic {topic}: it is missing, or hidden from this user of Kafka, who may not make it "
+            f"({for_code(code).__name__}): make it, and grant what deploy/kafka/acls.sh does"
+        )
+    return len(found[topic])
 
 
 def _check(topic: str, code: int, allowed: type[KafkaError] | None = None) -> None:

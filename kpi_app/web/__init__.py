@@ -1,5 +1,7 @@
 """SHELL: probes, metrics, rows and the table as JSON, on faust's own web server."""
 
+from kpi_app.web.answers import is_loopback
+from kpi_app.web.door import Door
 from kpi_app.web.pages import OPTIONS, register
 
-__all__ = ["OPTIONS", "register"]
+__all__ = ["OPTIONS", "Door", "is_loopback", "register"]

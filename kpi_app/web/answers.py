@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from kpi_app.errors import SinkBusy, SinkRefused
+from kpi_app.web.door import OPEN, Door
 
 log = logging.getLogger("kpi_app.web")
 
@@ -21,6 +22,8 @@ Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # to those that do not know frame-ancestors
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -52,22 +55,31 @@ def json(body: object, status: int = 200, headers: Mapping[str, str] | None = No
     )
 
 
-def guard(bound_to: Callable[[], str]) -> Middleware:
+def guard(bound_to: Callable[[], str], door: Door) -> Middleware:
     """Wrap every answer: security headers, and JSON for every error. `bound_to()` is the address we listen on."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _is_loopback(bound_to()) and not _asks_for_loopback(request):
+        if is_loopback(bound_to()) and not _asks_for_loopback(request):
             answer: web.StreamResponse = error(
                 421, "this worker listens on loopback only: ask for it as localhost or 127.0.0.1"
             )
-        else:
+        elif not door.locked or door.opens(request.headers.get("Authorization", "")):
             answer = await _answer(request, handler)
-        for name, value in HEADERS.items():
-            answer.headers.setdefault(name, value)
-        return answer
+        elif _pattern(request) in OPEN:
+            answer = _status_of(await _answer(request, handler))
+        else:
+            answer = error(401, "who are you?", {"WWW-Authenticate": door.challenge})
+        return protect(answer)
 
     return guarded
+
+
+def protect(answer: web.StreamResponse) -> web.StreamResponse:
+    """The answer with the headers that every one carries."""
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -87,10 +99,19 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         allow = {"Allow": stock.headers["Allow"]} if "Allow" in stock.headers else None
         return error(stock.status, stock.reason, allow)
     except Exception:
-        # The path's pattern, not the path: that is the client's to write, and logs are read in terminals.
-        resource = request.match_info.route.resource
-        log.exception("page %s failed", resource.canonical if resource else "?")
+        log.exception("page %s failed", _pattern(request))
         return error(500, "this went wrong here; the worker's log says why")
+
+
+def _pattern(request: web.Request) -> str:
+    """The path's pattern, not the path: that is the client's to write, and logs are read in terminals."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "?"
+
+
+def _status_of(answer: web.StreamResponse) -> web.Response:
+    """The answer for strangers: its reasons may name where Postgres is."""
+    return json({"ok": answer.status == 200}, answer.status)
 
 
 def error(status: int, reason: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -98,7 +119,8 @@ def error(status: int, reason: str, headers: Mapping[str, str] | None = None) ->
     return json({"error": reason}, status, headers)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the address, or the name, is this machine's own."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -111,6 +133,6 @@ def _asks_for_loopback(request: web.Request) -> bool:
     if host is None:
         return True  # no browser
     try:
-        return _is_loopback(urlsplit(f"//{host}").hostname or "")
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False

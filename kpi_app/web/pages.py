@@ -10,6 +10,8 @@ from kpi_app.feeds.base import Feed
 from kpi_app.report.unite import dimensions
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web.answers import Page, guard, json
+from kpi_app.web.door import Door
+from kpi_app.web.malformed import answer_malformed
 from kpi_app.web.needs import Owned, Reader
 from kpi_app.web.probes import Probes
 from kpi_app.web.reports import Reports
@@ -27,10 +29,19 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def register(app: Any, owned: Owned, reader: Reader, metrics: Metrics, feed: Feed, sizes_s: Sequence[int]) -> None:
+def register(
+    app: Any,
+    owned: Owned,
+    reader: Reader,
+    metrics: Metrics,
+    feed: Feed,
+    sizes_s: Sequence[int],
+    door: Door | None = None,
+) -> None:
     """Add the pages to a faust app made with `OPTIONS`, before it starts.
 
-    `sizes_s`: the window sizes in force, the base first. The reader is closed with the web server.
+    `sizes_s`: the window sizes in force, the base first. `door`: who is let in; without one, everybody. The reader is
+    closed with the web server.
     """
 
     def listed() -> list[Described]:
@@ -57,8 +68,9 @@ def register(app: Any, owned: Owned, reader: Reader, metrics: Metrics, feed: Fee
 
     for path, _, page in [("/", "", list_pages), *pages]:  # "/" is ours: faust adds its own last
         app.page(path, name=path)(_view(page))
+    answer_malformed()
     served = app.web.web_app
-    served.middlewares.append(guard(lambda: str(app.conf.web_bind)))
+    served.middlewares.append(guard(lambda: str(app.conf.web_bind), door or Door()))
 
     async def close(_: web.Application) -> None:
         await reader.close()

@@ -18,11 +18,6 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 SCRIPTS = DEPLOY / "postgres"
 PASSWORDS = {name: f"it's {name} of %40 and \\ it" for name in ("owner", "writer", "reader")}
 
-#: Settings that deploy/ names and that come with another change: Kafka's security, and who is let in to the pages.
-COMING = frozenset(
-    {"kafka_security", "kafka_sasl_username", "kafka_sasl_password", "kafka_ssl_ca", "web_password", "web_token"}
-)
-
 
 @dataclass(frozen=True)
 class Deployed:

@@ -13,7 +13,7 @@ import yaml
 
 from kpi_app.settings import Settings, default
 from kpi_app.stream.topics import CHANGELOG, MAX_PARTITIONS, NEW_PARTITIONS, REPLICAS, Names
-from tests.deploy.conftest import COMING, DEPLOY
+from tests.deploy.conftest import DEPLOY
 
 FOLDER = DEPLOY / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
@@ -213,7 +213,7 @@ def test_settings_are_ours() -> None:
     """Every KPI_ variable is a setting's; secrets come by reference."""
     variables = {it["name"]: it for container in CONTAINERS for it in container.get("env", [])}
     named = {name.removeprefix("KPI_").lower() for name in {*SETTINGS, *variables} if name.startswith("KPI_")}
-    assert named - COMING <= Settings.model_fields.keys()
+    assert named <= Settings.model_fields.keys()
     for name, it in variables.items():
         if "PASSWORD" in name:
             assert "secretKeyRef" in it["valueFrom"], name

@@ -111,8 +111,6 @@ def test_no_secret_and_no_address_is_in_it(path: Path) -> None:
 def test_variables_are_settings_of_kpi_app(path: Path) -> None:
     """One environment for all: Fluent Bit's variables go by the names of the settings."""
     unknown = variables(read(path)) - {f"KPI_{name.upper()}" for name in Settings.model_fields}
-    if "kafka_security" not in Settings.model_fields:
-        unknown = {name for name in unknown if not name.startswith("KPI_KAFKA_")}
     assert unknown == {LOG_FILE}
 
 

@@ -61,7 +61,7 @@ def lock_is_free(data_dir: Path) -> bool:
 def test_ctrl_c_ends_both_servers(data_dir: Path) -> None:
     """Sent to the whole terminal, it leaves no process and no lock."""
     with running(data_dir, "kafka") as (program, env, pids):
-        assert list(env) == ["KPI_BROKERS", "KPI_DATABASE_URL"]
+        assert list(env) == ["KPI_BROKERS", "KPI_KAFKA_SECURITY", "KPI_DATABASE_URL"]
         os.killpg(program.pid, signal.SIGINT)
         assert program.wait(timeout=60) == 130
         await_gone(*pids)

@@ -18,6 +18,7 @@ import mode
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.stores.rocksdb import Store
@@ -138,6 +139,13 @@ def test_faust_calls_what_we_replaced(caller: Callable[..., Any], called: str) -
 def test_aiokafka_keeps_options_until_start(option: str) -> None:
     """These options are read when the consumer starts, so that they may be set before."""
     assert f"{option}=self._{option}" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_aiokafka_tells_what_the_group_says_in_one_place() -> None:
+    """`rights.watch` puts its own listener where aiokafka's coordination calls it."""
+    routine = inspect.getsource(GroupCoordinator._GroupCoordinator__coordination_routine)  # type: ignore[attr-defined]
+    assert "await self._push_error_to_user(exc)" in routine
+    assert "self._coordinator = GroupCoordinator(" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
 
 
 def test_aiokafka_hands_out_records_of_the_position_only() -> None:

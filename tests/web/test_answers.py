@@ -85,6 +85,33 @@ async def test_undecodable_keys_are_not_found(site: Site) -> None:
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: <script>\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",  # TLS
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"<script>" * 4_000 + b"\r\n\r\n",
+        b"<script> / HTTP/1.1\r\n\r\n",
+    ],
+    ids=["length", "TLS", "long", "method"],
+)
+async def test_what_is_no_request_is_answered_like_one(
+    site: Site, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the headers, without a word of what was sent or of versions, and without a page in the log each time."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
+    writer.write(sent)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert b"X-Content-Type-Options: nosniff" in head
+    assert b"Server: kpi_app" in head
+    assert body == b'{"error":"this is not HTTP as we speak it"}\n'
+    assert caplog.records == []
+
+
 async def test_a_bug_tells_clients_nothing_but_that_it_is_one(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """No traceback and no message leave the process; both are in the log, without the client's words."""
     site.reader.error = RuntimeError("password=hunter2")

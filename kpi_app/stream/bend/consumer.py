@@ -16,6 +16,8 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from kpi_app.stream.bend import rights
+
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
 #: under way per broker, a fetch of quiet partitions would hold back the busy ones for that long.
 FETCH_WAIT_MS = 50
@@ -140,11 +142,13 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer; nothing is fetched before its first assignment."""
         await super().on_start()
+        rights.watch(self._ensure_consumer())
         fetcher = self._ensure_consumer()._fetcher
         fetcher._records = _BareResults(fetcher._records)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TopicPartition, Batch]:
-        fetched = await super()._fetch_records(*args, **kwargs)
+        with rights.needed():
+            fetched = await super()._fetch_records(*args, **kwargs)
         # No await between aiokafka's return and here: the label belongs to these records.
         return {tp: self._label(tp, wholes) for tp, wholes in fetched.items() if wholes}
 
