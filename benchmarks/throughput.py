@@ -26,6 +26,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from kpi_app.local.ports import free_port
 from kpi_app.local.up import local_services
 from kpi_app.settings import Settings
 from kpi_app.sinks.connect import Database
@@ -69,6 +70,7 @@ def _rounds(options: argparse.Namespace, directory: Path, env: dict[str, str]) -
         asyncio.run(_fill(settings, log))
         run_env = os.environ | env | {"KPI_TOPIC": topic, "BENCH_TOPIC": topic, "BENCH_PARTITIONS": str(PARTITIONS)}
         run_env |= {"BENCH_DIRECTORY": str(directory / topic / "stock"), "KPI_DATA_DIR": str(directory / topic)}
+        run_env |= {"KPI_WEB_PORT": str(free_port())}
         yield {
             "stock": _stock(run_env | {"BENCH_LINES": str(options.stock_lines)}),
             "plain": _plain(run_env | {"BENCH_LINES": str(options.plain_lines)}),
