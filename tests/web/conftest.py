@@ -12,8 +12,8 @@ from yarl import URL
 
 from kpi_app.feeds.access import ACCESS
 from kpi_app.stream.metrics import Metrics
-from kpi_app.web import OPTIONS, register
-from tests.web.worker import Owned, Reader
+from kpi_app.web import OPTIONS, Shown, register
+from tests.web.worker import Group, Owned, Reader
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Site:
     """The pages, what they show, and a client."""
 
     owned: Owned
+    group: Group
     reader: Reader
     metrics: Metrics
     client: TestClient[Any, Any]
@@ -43,6 +44,11 @@ def owned() -> Owned:
 
 
 @pytest.fixture
+def group() -> Group:
+    return Group()
+
+
+@pytest.fixture
 def reader() -> Reader:
     return Reader()
 
@@ -55,10 +61,10 @@ def metrics(owned: Owned) -> Iterator[Metrics]:
 
 
 @pytest.fixture
-async def site(owned: Owned, reader: Reader, metrics: Metrics) -> AsyncIterator[Site]:
+async def site(owned: Owned, group: Group, reader: Reader, metrics: Metrics) -> AsyncIterator[Site]:
     app = faust.App("pages", broker="kafka://127.0.0.1:1", store="memory://", web_bind="127.0.0.1", **OPTIONS)
     app.Table("segments", help="what it holds")
-    register(app, owned, reader, metrics, ACCESS, (60, 3_600))
+    register(app, owned, group, reader, metrics, Shown(ACCESS, "access-log", (60, 3_600), "UTC", 0.05))
     app.web.init_server()
     async with TestClient(TestServer(app.web.web_app)) as client:
-        yield Site(owned, reader, metrics, client, app)
+        yield Site(owned, group, reader, metrics, client, app)
