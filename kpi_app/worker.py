@@ -76,7 +76,7 @@ class Worker:
             broker_credentials=credentials(security(settings)),
             store="rocksdb://",
             datadir=self._data_dir(settings.web_port),
-            web_host=_told(settings.web_host),
+            web_host=told_host(settings.web_host),
             web_bind=settings.web_host,
             web_port=settings.web_port,
             **web.OPTIONS,
@@ -187,7 +187,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(200_000, 20, 20)
 
 
-def _told(web_host: str) -> str:
+def told_host(web_host: str) -> str:
     """What other workers are told to find this one by, as part of a URL."""
     if web_host in ("0.0.0.0", "::"):  # noqa: S104  every address is none to find
         return socket.gethostname()

@@ -224,7 +224,7 @@ function makeCharts() {
     { title: texts.perSecondTitle, height: 180, axis: format.short, format: format.short,
       series: [{ name: texts.peak, color: "ca", kind: "line", of: of("peak_requests_per_second") },
         { name: texts.mean, color: "c2", kind: "area", of: (row) => row.requests / lasted(row) }] },
-    { title: texts.percentiles, height: 180, axis: format.duration, format: format.duration, without: texts.noTimes,
+    { title: texts.percentiles, height: 180, axis: (s) => (s ? format.duration(s) : "0"), format: format.duration, without: texts.noTimes,
       series: [line("p99", "ce", "request_time_p99"), line("p95", "cd", "request_time_p95"), line("p90", "cb", "request_time_p90"), line("p50", "c2", "request_time_p50", "area")] },
     { title: texts.visitorsTitle, height: 180, whole: true, axis: format.short, format: format.figure,
       series: [line(texts.people, "cb", "unique_visitors", "area"), line(texts.botRequests, "co", "bot_requests")] },
