@@ -39,6 +39,8 @@ class Events:
         if asked:
             size_s = query.one_of(asked, "size", self._sizes_s)
             view = view_of(size_s, query.whole(asked, "range", size_s, size_s * MOST_WINDOWS))
+        if request.method == "HEAD":
+            return web.Response(headers=_STREAM)  # a stream has no end to tell of
         viewer = self._live.join(view)
         if viewer is None:
             return error(503, "too many are looking: try again later", {"Retry-After": str(CROWDED_S)})

@@ -39,6 +39,9 @@ HOSTILE = [
     "/&lt;b&gt;",
     "/" + "A" * 400,
 ]
+#: More than a list shows at first.
+PATHS = 20
+
 AGENT = "<svg/onload=alert(6)>"
 SITE = "https://<script>alert(7)</script>.example/"
 
@@ -76,8 +79,10 @@ async def shown(
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await create_topic(admin, name, 2)
-    # [0----60)[60---120)   two minutes, with a stranger's words in the second
-    await send(kafka.bootstrap, name, {0: [line(0), line(1), line(2)], 1: [line(60), b"junk", *map(hostile, HOSTILE)]})
+    # an hour before: many paths.   [0----60)[60---120)   two minutes, with a stranger's words in the second
+    many = [line(n - 3_600).replace(b"GET / ", f"GET /{n} ".encode()) for n in range(PATHS)]
+    lines = {0: [*many, line(0), line(1), line(2)], 1: [line(60), b"junk", *map(hostile, HOSTILE)]}
+    await send(kafka.bootstrap, name, lines)
     gate = Gate(dsn)
     await gate.open()
     monkeypatch_module.setenv("KPI_IDLE_AFTER", "1s")  # windows close, and with them hours are made
@@ -86,7 +91,7 @@ async def shown(
         running_worker(kafka.bootstrap, dsn, name, made(directory / "b"), free_port()) as other,
         browser() as opened,
     ):
-        await one.until("/kpi/windows", lambda answer: answer.body.count(b"window_start") == 2)
+        await one.until("/kpi/windows", lambda answer: answer.body.count(b"window_start") == 3)
         await both_have_one(one)
         yield Shown(kafka.bootstrap, name, (one, other), gate, opened)
     await gate.shut()
@@ -198,6 +203,31 @@ async def test_an_hour_opens_into_its_minutes(shown: Shown) -> None:
             await expect(card(opened, "path")).to_be_visible()
             assert int(await tile(opened, "requests").text_content() or "") >= 12
             await opened.reload()
+
+
+async def test_a_list_can_be_longer_and_a_range_be_dragged(shown: Shown) -> None:
+    """Fifty values instead of twelve; and what the mouse was drawn over is all there is to see."""
+    hour = "?from=2023-11-14T21:00:00Z&to=2023-11-14T22:00:00Z&size=60"
+    async with page(shown.browser, f"{shown.workers[0].url}/{hour}") as opened:
+        values = card(opened, "path").locator("li")
+        await expect(values).to_have_count(13)
+        await opened.locator("#more-path").click()
+        await expect(values).to_have_count(PATHS)
+        await opened.locator("#more-path").click()
+        await expect(values).to_have_count(13)
+
+        chart = opened.get_by_role("slider").first
+        await chart.scroll_into_view_if_needed()
+        box = await chart.bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        await opened.mouse.move(box["x"] + box["width"] / 2, middle)
+        await opened.mouse.down()
+        await opened.mouse.move(box["x"] + box["width"] - 12, middle, steps=3)
+        await opened.mouse.up()
+        await expect(opened.locator("#tops")).to_contain_text("No line was counted in this range")
+        assert opened.url.endswith("&to=2023-11-14T22:00:00Z&size=60")
+        assert "from=2023-11-14T21:00" not in opened.url
 
 
 async def test_strangers_words_are_text(shown: Shown) -> None:

@@ -188,3 +188,9 @@ async def test_a_wrong_view_is_refused(site: Site, query: str) -> None:
     """Before anything is asked."""
     assert (await site.get(f"/kpi/events{query}")).status == 400
     assert site.reader.asked == []
+
+
+async def test_a_head_is_answered_at_once(site: Site) -> None:
+    """It takes nobody's place."""
+    async with asyncio.timeout(20), site.client.head("/kpi/events") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/event-stream")
