@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
 from kpi_app.report.ask import Wish, resolve
-from kpi_app.report.spans import whole
 from kpi_app.report.unite import overview, report
 from kpi_app.sinks import read
 from kpi_app.sinks.connect import Database, Limits
@@ -67,9 +66,9 @@ class PostgresReader:
 
     async def overview(self, start: datetime, end: datetime) -> Mapping[str, Any] | None:
         """The row of a span and the top values of every dimension; None where no line is in it. Raises `UserError`."""
-        sizes_s = await read.sizes(self._rows, self._feed) or [self._base_s]
-        span = whole(start, end, sizes_s[0])
-        return await overview(self._rows, self._feed, sizes_s, span, TOP, MOST_STATES)
+        wish = Wish(start.isoformat(), end.isoformat())
+        asked, sizes_s = await resolve(wish, self._rows, self._feed, self._base_s, self._zone)
+        return await overview(self._rows, self._feed, sizes_s, asked.spans[0], TOP, MOST_STATES)
 
     async def ledger(self) -> Sequence[Mapping[str, Any]]:
         """The books of each partition."""

@@ -1,7 +1,6 @@
 """A real browser, and everything that it complains about."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,16 +8,10 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
-#: Names that a chromium goes by, of Debian's package first.
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from tests.installed import installed
 
 #: Only ever spent by a test that fails, milliseconds.
 PATIENCE_MS = 30_000
-
-
-def installed() -> str | None:
-    """Where a chromium is on this machine; None where there is none."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass
@@ -31,11 +24,11 @@ class Heard:
 
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
-    """The chromium that is installed here."""
+    """Debian's chromium."""
     async with async_playwright() as playwright:
         # as root, as in a container, it has no sandbox
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        started = await playwright.chromium.launch(executable_path=installed(), args=arguments)
+        started = await playwright.chromium.launch(executable_path=installed("chromium", "chromium"), args=arguments)
         yield started
         await started.close()
 

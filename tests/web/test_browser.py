@@ -17,14 +17,12 @@ from playwright.async_api import Browser, Error, Locator, Page, expect
 from kpi_app.local.ports import free_port
 from kpi_app.sinks.migrate import migrate
 from tests.conftest import Kafka, Postgres, create_topic
-from tests.web.browser import PATIENCE_MS, browser, installed, page
+from tests.installed import installed
+from tests.web.browser import PATIENCE_MS, browser, page
 from tests.web.running import Gate, Running, running_worker, send
 from tests.web.worker import T0, line
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(installed() is None, reason="no chromium here: apt-get install chromium"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -72,6 +70,7 @@ def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
 async def shown(
     kafka: Kafka, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, monkeypatch_module: pytest.MonkeyPatch
 ) -> AsyncIterator[Shown]:
+    installed("chromium", "chromium")  # or nothing has to be started
     name, directory = f"page-{uuid4().hex[:12]}", tmp_path_factory.mktemp("page")
     dsn = urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
     await run(postgres.dsn, f'CREATE DATABASE "{name}" TEMPLATE template0')
