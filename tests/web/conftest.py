@@ -12,7 +12,7 @@ from yarl import URL
 
 from kpi_app.feeds.access import ACCESS
 from kpi_app.stream.metrics import Metrics
-from kpi_app.web import OPTIONS, Shown, register
+from kpi_app.web import OPTIONS, Door, Shown, register
 from tests.web.worker import Group, Owned, Reader
 
 
@@ -36,6 +36,15 @@ class Site:
     async def json(self, path: str | URL, **options: Any) -> Any:
         """Ask for JSON, whatever the status."""
         return await (await self.get(path, **options)).json()
+
+
+def pages(owned: Owned, group: Group, reader: Reader, metrics: Metrics, door: Door | None = None) -> Any:
+    """A faust app whose web server has the pages."""
+    app = faust.App("pages", broker="kafka://127.0.0.1:1", store="memory://", web_bind="127.0.0.1", **OPTIONS)
+    app.Table("segments", help="what it holds")
+    register(app, owned, group, reader, metrics, Shown(ACCESS, "access-log", (60, 3_600), "UTC", 0.05), door)
+    app.web.init_server()
+    return app
 
 
 @pytest.fixture
@@ -62,9 +71,6 @@ def metrics(owned: Owned) -> Iterator[Metrics]:
 
 @pytest.fixture
 async def site(owned: Owned, group: Group, reader: Reader, metrics: Metrics) -> AsyncIterator[Site]:
-    app = faust.App("pages", broker="kafka://127.0.0.1:1", store="memory://", web_bind="127.0.0.1", **OPTIONS)
-    app.Table("segments", help="what it holds")
-    register(app, owned, group, reader, metrics, Shown(ACCESS, "access-log", (60, 3_600), "UTC", 0.05))
-    app.web.init_server()
+    app = pages(owned, group, reader, metrics)
     async with TestClient(TestServer(app.web.web_app)) as client:
         yield Site(owned, group, reader, metrics, client, app)

@@ -11,16 +11,21 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from aiohttp.test_utils import TestServer
 from aiokafka.admin import AIOKafkaAdminClient
 from playwright.async_api import Browser, Error, Locator, Page, expect
 
 from kpi_app.local.ports import free_port
 from kpi_app.sinks.migrate import migrate
+from kpi_app.stream.metrics import Metrics
+from kpi_app.web import Door
 from tests.conftest import Kafka, Postgres, create_topic
 from tests.installed import installed
 from tests.web.browser import PATIENCE_MS, browser, page
+from tests.web.conftest import pages
 from tests.web.running import Gate, Running, running_worker, send
-from tests.web.worker import T0, line
+from tests.web.test_live import row
+from tests.web.worker import T0, Group, Owned, Reader, line
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -291,6 +296,17 @@ async def test_it_fits_a_phone(shown: Shown) -> None:
                 "[...document.querySelectorAll('nav button')].map((one) => one.offsetHeight)"
             )
             assert min(heights) >= 40
+
+
+async def test_it_works_behind_a_password(shown: Shown) -> None:
+    """Its files, questions and events are asked for with what the browser was told."""
+    app = pages(Owned(), Group(), Reader(rows=[row(10, 7)]), Metrics(), Door("kpi", "pässword:1"))
+    async with TestServer(app.web.web_app) as server:
+        user = {"username": "kpi", "password": "pässword:1"}
+        url = str(server.make_url("/?range=1h&size=60"))
+        async with page(shown.browser, url, http_credentials=user) as opened:
+            await expect(tile(opened, "requests")).to_have_text("7")
+            await expect(opened.locator("#pulse")).to_have_text("live")
 
 
 async def test_segments_are_found_wherever_they_are(shown: Shown) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -121,7 +121,7 @@ class Reader:
     async def latest_end(self, size_s: int) -> datetime | None:
         """Where the last of the rows ends."""
         await self.ping()
-        return max((row["window_start"] for row in self.rows), default=None)
+        return max((row["window_start"] + timedelta(seconds=size_s) for row in self.rows), default=None)
 
     async def overview(self, start: datetime, end: datetime) -> Mapping[str, Any] | None:
         """What was prepared."""
