@@ -9,11 +9,11 @@ ARGS ?=
 PYTHONS := python3 python3.13 python3.12 python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint format bench env clean
+.PHONY: help setup demo dev test lint format bench env screenshots clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */\1	/' \
-		| awk -F'	' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+		| awk -F'	' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: $(STAMP)  ## make .venv with all that is needed, fetch Kafka
 
@@ -60,6 +60,9 @@ bench: $(STAMP)  ## measure it against other programs on this machine (ARGS=… 
 
 env:  ## passwords for deploy/compose.yaml, into deploy/.env; what is there stays
 	@sh deploy/make-env
+
+screenshots: $(STAMP)  ## take the pictures of the live page in docs/screenshots (needs chromium; ARGS=URL of a worker)
+	$(BIN)/python docs/screenshots/take.py $(ARGS)
 
 clean:  ## remove $(VENV) and what tools left; data (kpi-data) stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

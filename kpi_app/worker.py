@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
 from kpi_app.stream.bend.credentials import credentials
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.folds import Folds
+from kpi_app.stream.group import Group
 from kpi_app.stream.loops import Loops, forever
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
@@ -61,7 +63,9 @@ class Worker:
         dsn, zone = settings.database_url.get_secret_value(), ZoneInfo(settings.timezone)
         reader = PostgresReader(dsn, ACCESS, settings.topic, settings.base_window_s, zone)
         self.door = web.Door.of(settings)
-        web.register(self.app, self.owned, reader, self.metrics, ACCESS, settings.windows, self.door)
+        group = Group(self.app, TABLE, settings.topic, lambda: self.owned.partition_count, self._ends)
+        shown = web.Shown(ACCESS, settings.topic, settings.windows, settings.timezone, settings.emit_every)
+        web.register(self.app, self.owned, group, reader, self.metrics, shown, self.door)
 
     def _app(self) -> BentApp:
         settings = self.settings
@@ -72,7 +76,7 @@ class Worker:
             broker_credentials=credentials(security(settings)),
             store="rocksdb://",
             datadir=self._data_dir(settings.web_port),
-            web_host=f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host,  # part of a URL
+            web_host=told_host(settings.web_host),
             web_bind=settings.web_host,
             web_port=settings.web_port,
             **web.OPTIONS,
@@ -109,6 +113,10 @@ class Worker:
     async def _look(self, numbers: set[int]) -> Mapping[int, Seen]:
         seen: Mapping[int, Seen] = await self.app.consumer.seen({TP(self.settings.topic, n) for n in numbers})
         return seen
+
+    async def _ends(self, tps: set[TP]) -> Mapping[TP, int]:
+        ends: Mapping[TP, int] = await self.app.consumer.ends(tps)
+        return ends
 
     @property
     def source_topic(self) -> str:
@@ -177,6 +185,13 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()  # what the imports made stays
     gc.set_threshold(200_000, 20, 20)
+
+
+def told_host(web_host: str) -> str:
+    """What other workers are told to find this one by, as part of a URL."""
+    if web_host in ("0.0.0.0", "::"):  # noqa: S104  every address is none to find
+        return socket.gethostname()
+    return f"[{web_host}]" if ":" in web_host else web_host
 
 
 def make_app() -> BentApp:

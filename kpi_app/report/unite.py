@@ -48,19 +48,41 @@ async def report(
     if asked.by is not None and asked.by not in dimensions(feed):
         raise UserError(f"unknown dimension {asked.by!r}: one of {', '.join(dimensions(feed))}")
     rows: list[dict[str, Any]] = []
-    read = 0
+    left = most_states
     async with database.session() as session:
         for one in asked.spans:
-            total: Segment | None = None
-            async for encoded in _states(session, feed, one, sorted(sizes_s, reverse=True)):
-                read += len(encoded)
-                if most_states is not None and read > most_states:
-                    raise UserError(f"over {most_states:,} windows to read: ask for a shorter span, or for whole hours")
-                total = total or empty(feed.measures)
-                await asyncio.to_thread(_add, total, encoded, feed)
+            total, read = await _united(session, feed, one, sizes_s, left)
+            left = None if left is None else left - read
             if total is not None:
                 rows += await asyncio.to_thread(_rows, feed, one, total.values, asked)
     return rows
+
+
+async def overview(
+    database: Database, feed: Feed, sizes_s: Sequence[int], one: Span, top: int, most_states: int | None = None
+) -> dict[str, Any] | None:
+    """One span's row, and under `tops` the `top` values of every dimension by name; None for one without a line.
+
+    Each stored window is read once for all of it. Raises as `report` does.
+    """
+    async with database.session() as session:
+        total, _ = await _united(session, feed, one, sizes_s, most_states)
+    return None if total is None else await asyncio.to_thread(_overview, feed, one, total.values, top)
+
+
+async def _united(
+    session: Session, feed: Feed, one: Span, sizes_s: Sequence[int], most_states: int | None
+) -> tuple[Segment | None, int]:
+    """The windows of a span as one segment, None where there are none, and how many were read."""
+    total: Segment | None = None
+    read = 0
+    async for encoded in _states(session, feed, one, sorted(sizes_s, reverse=True)):
+        read += len(encoded)
+        if most_states is not None and read > most_states:
+            raise UserError("too many windows to read: ask for a shorter span, or for whole hours")
+        total = total or empty(feed.measures)
+        await asyncio.to_thread(_add, total, encoded, feed)
+    return total, read
 
 
 def _add(total: Segment, encoded: Sequence[bytes], feed: Feed) -> None:
@@ -90,3 +112,11 @@ def _rows(feed: Feed, one: Span, values: Values, asked: Asked) -> list[dict[str,
         return [head | feed.row(values, one.seconds)]
     listed = feed.listed([values], asked.top)
     return [head | row for row in listed.filter(pl.col("dimension") == asked.by).drop("list").to_dicts()]
+
+
+def _overview(feed: Feed, one: Span, values: Values, top: int) -> dict[str, Any]:
+    [row] = _rows(feed, one, values, Asked([one]))
+    tops: dict[str, list[dict[str, Any]]] = {}
+    for value in feed.listed([values], top).drop("list").to_dicts() if feed.top_lists else ():
+        tops.setdefault(value.pop("dimension"), []).append(value)
+    return row | {"tops": tops}

@@ -32,6 +32,12 @@ async def ledger(database: Database, topic: str) -> list[dict[str, Any]]:
         return [dict(row) for row in await session.fetch(_SQL["ledger"], topic)]
 
 
+async def segments(database: Database, topic: str, partition: int, limit: int) -> list[dict[str, Any]]:
+    """The latest segments of a partition, newest window first, without their states."""
+    async with database.session() as session:
+        return [dict(row) for row in await session.fetch(_SQL["segments"], topic, partition, limit)]
+
+
 async def is_settled(database: Database, feed: Feed, topic: str) -> bool:
     """Nothing is left to merge and every base row is closed; so it is, too, before the first flush."""
     sql = _SQL["is_settled"].format(table=queries.identifiers([feed.table]))

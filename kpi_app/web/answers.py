@@ -33,7 +33,7 @@ HEADERS: Mapping[str, str] = {
 #: When a client may ask again after the sink was busy.
 RETRY_AFTER_S = 5
 
-_JSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+_JSON = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY  # measures are arrays
 
 
 class AskDifferently(Exception):

@@ -40,6 +40,11 @@ class Owned(Protocol):
         ...
 
     @property
+    def partition_count(self) -> int:
+        """Partitions of the raw topic."""
+        ...
+
+    @property
     def partitions(self) -> Mapping[int, Partition]:
         """Those that were taken over, by number."""
         ...
@@ -66,6 +71,39 @@ class Reader(Protocol):
         """The values of a dimension in one window, the heaviest first."""
         ...
 
+    async def latest_end(self, size_s: int) -> datetime | None:
+        """Where the last stored window of a size ends; None when there is none."""
+        ...
+
+    async def overview(self, start: datetime, end: datetime) -> Mapping[str, Any] | None:
+        """The row of a span and the top values of every dimension; None where no line is in it. Raises `UserError`."""
+        ...
+
+    async def ledger(self) -> Sequence[Mapping[str, Any]]:
+        """The books of each partition."""
+        ...
+
+    async def segments(self, partition: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The latest segments of a partition that are stored, newest window first."""
+        ...
+
     async def close(self) -> None:
         """Let go of every connection, within seconds. May be called twice."""
+        ...
+
+
+class Group(Protocol):
+    """The workers together, as this one knows them."""
+
+    @property
+    def url(self) -> str:
+        """Where the others find this one's pages."""
+        ...
+
+    def workers(self) -> Mapping[str, Sequence[int]]:
+        """The partitions of each worker, by the address of its pages, as of the last assignment."""
+        ...
+
+    async def ends(self) -> Mapping[int, int]:
+        """The end of each partition of the raw topic. Raises whatever the client of Kafka does."""
         ...

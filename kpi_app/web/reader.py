@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
 from kpi_app.report.ask import Wish, resolve
-from kpi_app.report.unite import report
+from kpi_app.report.unite import overview, report
 from kpi_app.sinks import read
 from kpi_app.sinks.connect import Database, Limits
 
@@ -22,6 +22,9 @@ _PROBE = Limits(connect_s=2, command_s=3, connections=1)
 MOST_SPANS = 750
 MOST_VALUES = 10_000
 MOST_STATES = 3_000
+
+#: Values of each dimension in an overview.
+TOP = 12
 
 
 class PostgresReader:
@@ -55,6 +58,25 @@ class PostgresReader:
     async def top(self, size_s: int, start: datetime, dimension: str) -> Sequence[Mapping[str, Any]]:
         """The values of a dimension in one window, the heaviest first."""
         return await read.tops(self._rows, self._feed, size_s, start, dimension)
+
+    async def latest_end(self, size_s: int) -> datetime | None:
+        """Where the last stored window of a size ends; None when there is none."""
+        stored = await read.extent(self._rows, self._feed, size_s)
+        return None if stored is None else stored[1]
+
+    async def overview(self, start: datetime, end: datetime) -> Mapping[str, Any] | None:
+        """The row of a span and the top values of every dimension; None where no line is in it. Raises `UserError`."""
+        wish = Wish(start.isoformat(), end.isoformat())
+        asked, sizes_s = await resolve(wish, self._rows, self._feed, self._base_s, self._zone)
+        return await overview(self._rows, self._feed, sizes_s, asked.spans[0], TOP, MOST_STATES)
+
+    async def ledger(self) -> Sequence[Mapping[str, Any]]:
+        """The books of each partition."""
+        return await read.ledger(self._rows, self._topic)
+
+    async def segments(self, partition: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The latest segments of a partition that are stored, newest window first."""
+        return await read.segments(self._rows, self._topic, partition, limit)
 
     async def close(self) -> None:
         """Let go of every connection, within seconds. May be called twice."""

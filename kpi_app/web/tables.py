@@ -1,7 +1,8 @@
 """Table inspection, on the paths of faust's own and in its shape.
 
 faust's views look a key up in the partition that its hash falls to, but segments are in the partition of their
-source: they end in an error. Shown here is what this worker owns, as of the last checkpoint.
+source: they end in an error. Shown here is what this worker owns, as of the last checkpoint; `/kpi/segments` shows
+a partition wherever it is.
 """
 
 import heapq
@@ -57,7 +58,7 @@ class Tables:
             {
                 **table._asdict(),
                 "partitions": {str(n): books(p.state.committed) for n, p in sorted(partitions.items())},
-                "segments": [_entry(key, live, number) for key, number, live in latest],
+                "segments": [entry(key, live, number) for key, number, live in latest],
                 "more": sum(len(partition.state.live) for partition in partitions.values()) > limit,
             }
         )
@@ -95,7 +96,7 @@ class Tables:
         except ValueError:  # of UnicodeEncodeError, too: a path may hold any bytes
             return {}
         return {
-            str(number): _entry(key, partition.state.live[key], number) | self._values(partition, key)
+            str(number): entry(key, partition.state.live[key], number) | self._values(partition, key)
             for number, partition in sorted(self._owned.partitions.items())
             if key in partition.state.live
         }
@@ -120,7 +121,8 @@ def books(meta: Meta | None) -> dict[str, Any]:
     return shown | {"flushed": meta.flushed if meta else -1}
 
 
-def _entry(key: SegmentKey, live: Live, partition: int) -> dict[str, Any]:
+def entry(key: SegmentKey, live: Live, partition: int) -> dict[str, Any]:
+    """A segment for people."""
     return {
         "key": key.encode().decode(),
         "partition": partition,

@@ -10,7 +10,8 @@ import pytest
 from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.report.ask import Wish, resolve
-from kpi_app.report.unite import report
+from kpi_app.report.spans import Span
+from kpi_app.report.unite import dimensions, overview, report
 from kpi_app.sinks.connect import Database
 from tests.sinks.owner import T0, Owner
 from tests.sinks.store import Store, at, settle
@@ -115,3 +116,25 @@ def test_times_without_a_zone_are_in_the_zone() -> None:
 
     assert time("2026-07-01", ZoneInfo("Europe/Berlin")).isoformat() == "2026-06-30T22:00:00+00:00"
     assert at(0).timestamp() == T0
+
+
+async def test_an_overview_is_the_reports_of_all_dimensions(asks: Asks) -> None:
+    """One reading of the windows gives what a report of the figures and one by each dimension give."""
+    start_s, end_s = 3_540, 100_020
+    one = Span(T0 + start_s, T0 + end_s)
+    told = await overview(asks.database, ACCESS, SIZES_S, one, 5)
+    assert told is not None
+    tops = told.pop("tops")
+    assert [told] == await asks(start=moment(start_s), end=moment(end_s))
+    for name in dimensions(ACCESS):
+        by = await asks(start=moment(start_s), end=moment(end_s), by=name, top=5)
+        ends = {"from": told["from"], "to": told["to"], "dimension": name}
+        assert [ends | value for value in tops.get(name, [])] == by
+    assert "path" in tops
+
+
+async def test_an_overview_of_nothing_is_none_and_of_too_much_is_refused(asks: Asks) -> None:
+    """It is a page's, beside other work."""
+    assert await overview(asks.database, ACCESS, SIZES_S, Span(T0 - 7_200, T0 - 3_600), 5) is None
+    with pytest.raises(UserError, match="too many windows"):
+        await overview(asks.database, ACCESS, SIZES_S, Span(T0, T0 + 172_800), 5, most_states=3)

@@ -12,8 +12,8 @@ from yarl import URL
 
 from kpi_app.feeds.access import ACCESS
 from kpi_app.stream.metrics import Metrics
-from kpi_app.web import OPTIONS, register
-from tests.web.worker import Owned, Reader
+from kpi_app.web import OPTIONS, Door, Shown, register
+from tests.web.worker import Group, Owned, Reader
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Site:
     """The pages, what they show, and a client."""
 
     owned: Owned
+    group: Group
     reader: Reader
     metrics: Metrics
     client: TestClient[Any, Any]
@@ -37,9 +38,23 @@ class Site:
         return await (await self.get(path, **options)).json()
 
 
+def pages(owned: Owned, group: Group, reader: Reader, metrics: Metrics, door: Door | None = None) -> Any:
+    """A faust app whose web server has the pages."""
+    app = faust.App("pages", broker="kafka://127.0.0.1:1", store="memory://", web_bind="127.0.0.1", **OPTIONS)
+    app.Table("segments", help="what it holds")
+    register(app, owned, group, reader, metrics, Shown(ACCESS, "access-log", (60, 3_600), "UTC", 0.05), door)
+    app.web.init_server()
+    return app
+
+
 @pytest.fixture
 def owned() -> Owned:
     return Owned(assigned=frozenset())
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group()
 
 
 @pytest.fixture
@@ -55,10 +70,7 @@ def metrics(owned: Owned) -> Iterator[Metrics]:
 
 
 @pytest.fixture
-async def site(owned: Owned, reader: Reader, metrics: Metrics) -> AsyncIterator[Site]:
-    app = faust.App("pages", broker="kafka://127.0.0.1:1", store="memory://", web_bind="127.0.0.1", **OPTIONS)
-    app.Table("segments", help="what it holds")
-    register(app, owned, reader, metrics, ACCESS, (60, 3_600))
-    app.web.init_server()
+async def site(owned: Owned, group: Group, reader: Reader, metrics: Metrics) -> AsyncIterator[Site]:
+    app = pages(owned, group, reader, metrics)
     async with TestClient(TestServer(app.web.web_app)) as client:
-        yield Site(owned, reader, metrics, client, app)
+        yield Site(owned, group, reader, metrics, client, app)

@@ -4,18 +4,17 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
-import faust
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from kpi_app.errors import SinkBusy
-from kpi_app.feeds.access import ACCESS
 from kpi_app.settings import Settings
 from kpi_app.stream.metrics import Metrics
-from kpi_app.web import OPTIONS, Door, register
+from kpi_app.web import Door
+from tests.web.conftest import pages
 from tests.web.test_answers import PAGES
-from tests.web.worker import Owned, Reader
+from tests.web.worker import Group, Owned, Reader
 
 
 def basic(user: str, password: str) -> str:
@@ -47,12 +46,9 @@ WRONG = {
 
 
 @pytest.fixture
-async def client(owned: Owned, reader: Reader, metrics: Metrics) -> AsyncIterator[TestClient[Any, Any]]:
+async def client(owned: Owned, group: Group, reader: Reader, metrics: Metrics) -> AsyncIterator[TestClient[Any, Any]]:
     """The pages behind a locked door."""
-    app = faust.App("door", broker="kafka://127.0.0.1:1", store="memory://", web_bind="127.0.0.1", **OPTIONS)
-    app.Table("segments", help="what it holds")
-    register(app, owned, reader, metrics, ACCESS, (60, 3_600), Door("kpi", PASSWORD, TOKEN))
-    app.web.init_server()
+    app = pages(owned, group, reader, metrics, Door("kpi", PASSWORD, TOKEN))
     async with TestClient(TestServer(app.web.web_app)) as client:
         yield client
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,6 +85,7 @@ class Reader:
 
     rows: Sequence[Mapping[str, Any]] = ()
     error: Exception | None = None
+    books: Sequence[Mapping[str, Any]] = ()
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     closed: bool = False
 
@@ -116,3 +117,42 @@ class Reader:
     async def close(self) -> None:
         """Let go."""
         self.closed = True
+
+    async def latest_end(self, size_s: int) -> datetime | None:
+        """Where the last of the rows ends."""
+        await self.ping()
+        return max((row["window_start"] + timedelta(seconds=size_s) for row in self.rows), default=None)
+
+    async def overview(self, start: datetime, end: datetime) -> Mapping[str, Any] | None:
+        """What was prepared."""
+        self.asked.append((start, end))
+        await self.ping()
+        return {"requests": sum(row["requests"] for row in self.rows), "tops": {}}
+
+    async def ledger(self) -> Sequence[Mapping[str, Any]]:
+        """The books that were prepared."""
+        await self.ping()
+        return self.books
+
+    async def segments(self, partition: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The rows, whatever is asked for."""
+        self.asked.append((partition, limit))
+        await self.ping()
+        return self.rows
+
+
+@dataclass
+class Group:
+    """The workers together."""
+
+    url: str = "http://127.0.0.1:6066"
+    told: dict[str, list[int]] = field(default_factory=dict)
+    offsets: dict[int, int] = field(default_factory=dict)
+
+    def workers(self) -> Mapping[str, Sequence[int]]:
+        """The partitions of each."""
+        return self.told
+
+    async def ends(self) -> Mapping[int, int]:
+        """The end of each partition."""
+        return self.offsets

@@ -15,6 +15,11 @@ SELECT topic, partition, next_offset, lines, counted, rejected, late_dropped, du
        idle AND coalesce(idle_until > statement_timestamp(), false) AS idle, updated_at
   FROM ingest_ledger WHERE topic = $1 ORDER BY partition;
 
+-- segments --
+-- The latest segments of a partition.
+SELECT window_start, part, "offset", requests FROM segment
+ WHERE topic = $1 AND partition = $2 ORDER BY window_start DESC, part DESC LIMIT $3;
+
 -- is_settled --
 -- Nothing is left to merge, and every base row is closed; larger windows may have hours to go.
 -- Merge puts nothing off once the base rows are closed.

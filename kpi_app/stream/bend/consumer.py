@@ -189,6 +189,15 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             if tp in self._starts and tp in consumer.assignment()
         }
 
+    async def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Where partitions end, whoever they are assigned to."""
+        ends: dict[TP, int] = await self.call_thread(self._ends, tps)
+        return ends
+
+    async def _ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        ends = await self._ensure_consumer().end_offsets([TopicPartition(*tp) for tp in tps])
+        return {TP(*tp): end for tp, end in ends.items()}
+
 
 class _NoReadOffsets(dict[TP, int | None]):
     """faust drops a message below the last one it read; after a seek back that would be all of them.
@@ -239,6 +248,11 @@ class BatchConsumer(driver.Consumer):
         """Where these partitions stand, by partition number."""
         seen: dict[int, Seen] = await self._thread.seen(tps)
         return seen
+
+    async def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Where partitions end, whoever they are assigned to."""
+        ends: dict[TP, int] = await self._thread.ends(tps)
+        return ends
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Checkpoint first: faust would forget what was done since its last commit."""
