@@ -158,6 +158,7 @@ def test_aiokafka_hands_out_records_of_the_position_only() -> None:
 def test_aiokafka_makes_its_records_in_one_place() -> None:
     """`_BareResults` puts its own batches and maker of records where aiokafka looks, before the first one is made."""
     assert "self._records[tp] = " in inspect.getsource(Fetcher)
+    assert "self.next_fetch_offset = fetch_offset" in inspect.getsource(PartitionRecords.__init__)
     unpack = inspect.getsource(PartitionRecords._unpack_records)
     for line in (
         "records = self._records",
@@ -185,9 +186,9 @@ def test_a_fetch_hands_out_the_records_from_its_offset_on() -> None:
     _BareResults()[tp] = FetchResult(tp, assignment=None, partition_records=records, backoff=0)
     wholes = list(records)
     assert records.next_fetch_offset == 5
-    starts = {tp: 2}
+    starts = {tp: 1}  # what was asked for is not in the log any more
     start, handed_out = BatchThread._label(cast(Any, SimpleNamespace(_starts=starts)), tp, wholes)
-    assert (start, starts[tp]) == (2, 5)
+    assert (start, starts[tp]) == (1, 5)
     assert [(r.offset, r.timestamp, r.value) for r in handed_out] == [(n, 1_000 + n, b"%d" % n) for n in (2, 3, 4)]
 
 

@@ -76,8 +76,9 @@ class _BareResults(dict[TopicPartition, Any]):
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         if isinstance(result, FetchResult):
-            result._partition_records._records = _Wholes(result._partition_records._records)
-            result._partition_records._consumer_record = _as_it_is
+            fetched = result._partition_records
+            fetched._records = _Wholes(fetched._records, fetched.next_fetch_offset)
+            fetched._consumer_record = _as_it_is
         super().__setitem__(tp, result)
 
 
@@ -89,10 +90,11 @@ class _Whole(NamedTuple):
 
 
 class _WholeBatch:
-    """A batch that holds a single record, which is a `_Whole`; else what it was."""
+    """A batch that holds a single record, which is a `_Whole` of those from an offset on; else what it was."""
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, offset: int) -> None:
         self._batch = batch
+        self._offset = offset
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -103,15 +105,18 @@ class _WholeBatch:
 
     def __iter__(self) -> Iterator[_Whole]:
         records = list(self._batch)
+        if records and records[0].offset < self._offset:  # a fetch may begin within a batch, at the log's start for one
+            records = [record for record in records if record.offset >= self._offset]
         if records:
             yield _Whole(records[-1].offset, records)
 
 
 class _Wholes:
-    """The batches of a fetch, each a `_WholeBatch`."""
+    """The batches of a fetch that asked for an offset, each a `_WholeBatch`."""
 
-    def __init__(self, batches: Any) -> None:
+    def __init__(self, batches: Any, offset: int) -> None:
         self._batches = batches
+        self._offset = offset
 
     def has_next(self) -> bool:
         """Whether there is another."""
@@ -119,7 +124,7 @@ class _Wholes:
 
     def next_batch(self) -> _WholeBatch:
         """The next one."""
-        return _WholeBatch(self._batches.next_batch())
+        return _WholeBatch(self._batches.next_batch(), self._offset)
 
 
 def _as_it_is(tp: TopicPartition, whole: _Whole) -> _Whole:
@@ -157,8 +162,6 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         start = self._starts.get(tp)
         if start is not None:
             self._starts[tp] = records[-1].offset + 1
-            if records[0].offset < start:  # a fetch begins with the producer's batch that its offset is in
-                records = [record for record in records if record.offset >= start]
         return Batch(start, records)
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
