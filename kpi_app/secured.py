@@ -77,9 +77,15 @@ def read_secrets(names: Collection[str], given: Mapping[str, str | None]) -> dic
             with Path(path).open(encoding="utf-8") as secret:
                 read[name] = secret.read(_LONGEST_FILE).rstrip("\r\n")
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a file of text"
-            raise UserError(f"{setting}{FILE}={path}: {reason}") from error
+            raise UserError(f"{setting}{FILE}={path}: {unusable(error, 'not a file of text')}") from error
     return read
+
+
+def unusable(error: Exception, unfit: str) -> str:
+    """Why a file can't be used: what the system says, or `unfit`, where it can be read and its content is at fault."""
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return error.strerror or unfit
+    return unfit
 
 
 def contradictions(settings: Any) -> list[str]:

@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import zoneinfo
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
@@ -197,6 +197,14 @@ class Settings(BaseSettings):
         )
 
 
+#: What a field stands for that holds nothing, where that is not "none".
+_UNSET = {
+    "visitor_key": "made once and kept in the database",
+    "kafka_ssl_ca": "system",
+    "correct_for": "forever",
+    "keep": "forever",
+}
+
 #: The fields that are never shown, and may be given as files.
 SECRETS = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
 
@@ -216,23 +224,22 @@ def _shown(name: str, value: Any) -> str:
         return ",".join(map(format_duration, value))
     if name == "database_url":
         return without_password(value.get_secret_value())
-    if name == "visitor_key":
-        return "***" if value.get_secret_value() else "made once and kept in the database"
-    if name in SECRETS:
-        return "***" if value.get_secret_value() else "none"
-    if name in ("kafka_ssl_ca", "kafka_ssl_cert", "kafka_ssl_key"):
-        return str(value or ("system" if name == "kafka_ssl_ca" else "none"))
-    if name == "kafka_sasl_username":
-        return value or "none"
+    if name in SECRETS and value.get_secret_value():
+        return "***"
+    if name in SECRETS or value in ("", None):
+        return _UNSET.get(name, "none")
     if name == "trusted_proxies":
         return ",".join(map(str, value)) or "none"
     if name == "anonymise_ip":
         return "on" if value else "off"
-    if name in ("correct_for", "keep"):
-        return "forever" if value is None else format_duration(value)
-    if name in ("grace", "idle_after", "emit_every", "future_limit"):
+    if name in ("grace", "idle_after", "emit_every", "future_limit", "correct_for", "keep"):
         return format_duration(value)
     return str(value)
+
+
+def fields(environment: Mapping[str, str]) -> dict[str, str]:
+    """The fields that environment variables set, for `load`."""
+    return {name.removeprefix("KPI_").lower(): value for name, value in environment.items()}
 
 
 def environment(settings: Settings) -> dict[str, str]:

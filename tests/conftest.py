@@ -6,6 +6,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -139,10 +140,17 @@ async def database(postgres: Postgres) -> AsyncIterator[str]:
     await execute(postgres.dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def execute(dsn: str, sql: str) -> None:
-    """Run one statement on a connection of its own."""
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that is closed with the block."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(sql)
+        yield connection
     finally:
         await connection.close()
+
+
+async def execute(dsn: str, sql: str) -> None:
+    """Run one statement on a connection of its own."""
+    async with connected(dsn) as connection:
+        await connection.execute(sql)

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from kpi_app.core.aggregates import INT64_MAX, Part, Split, Value
+from kpi_app.core.categorical import categorical
 
 #: The most values that a list keeps, and the most bytes that they may have together.
 CANDIDATES = 1_000
@@ -83,7 +84,7 @@ class Lists:
 class Tops(Split):
     """Top lists of several dimensions: of each one the lines by value, and whole-number sums over them.
 
-    The column of a dimension (String) is null where a line has no such thing at all: it is in no list then.
+    The column of a dimension (String or Categorical) is null where a line has no such thing at all: it is in no list.
     """
 
     dimensions: Mapping[str, str]
@@ -103,15 +104,14 @@ class Tops(Split):
 
     def _by_value(self, lines: pl.DataFrame, of: pl.Series) -> pl.DataFrame:
         """All dimensions below each other, in one `group_by` over numbers: of the part, and of the value."""
-        columns = [_numbered(lines[column]) for column in self.dimensions.values()]
+        columns = [categorical(lines[column]) for column in self.dimensions.values()]
         values = [column.dtype.categories.to_series() for column in columns]  # type: ignore[attr-defined]
         firsts = np.cumsum([0, *map(len, values)])
-        numbers = pl.DataFrame(
-            columns
-        ).select(  # all columns in one query: each query has its price
+        numbered = (
             (pl.col(column.name).to_physical().cast(pl.Int64) + first).fill_null(_NO_VALUE)
             for column, first in zip(columns, firsts[:-1], strict=True)
         )
+        numbers = pl.DataFrame(columns).select(numbered)  # all columns in one query: each query has its price
         part = of.to_numpy().astype(np.int64) << _VALUE_BITS
         keys = [part | number.to_numpy() for number in numbers]
         long = pl.DataFrame(
@@ -257,11 +257,6 @@ class Tops(Split):
         return rows.select(
             number.cast(pl.UInt32).alias("list"), names.gather(rows["key"] % _DIMENSIONS), pl.col(columns[1:])
         )
-
-
-def _numbered(values: pl.Series) -> pl.Series:
-    """The column as Categorical."""
-    return values if isinstance(values.dtype, pl.Categorical) else values.cast(pl.Categorical(pl.Categories.random()))
 
 
 def _fits(values: pl.Series) -> bool:

@@ -19,7 +19,7 @@ from kpi_app.demo.terminal import console, safe
 from kpi_app.errors import UserError
 from kpi_app.local.up import local_services, write_env_file
 from kpi_app.preflight import check_data_dir
-from kpi_app.settings import environment, load
+from kpi_app.settings import environment, fields, load
 from kpi_app.sinks.migrate import migrate
 
 LOG_FILE = "KPI_LOG_FILE"
@@ -44,8 +44,7 @@ def _run(err: Console) -> int:
         ending.ending_once(),
         local_services(data_dir, kafka="brokers" not in given, postgres="database_url" not in given, console=err) as up,
     ):
-        found = {name.removeprefix("KPI_").lower(): value for name, value in up.env.items()}
-        settings = load(**settings.model_dump(exclude_unset=True) | found | {"data_dir": data_dir})
+        settings = load(**settings.model_dump(exclude_unset=True) | fields(up.env) | {"data_dir": data_dir})
         log = os.environ.get(LOG_FILE)
         env = dict(os.environ) | environment(settings) | {LOG_FILE: log or str(data_dir / "made-up.log")}
         env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", os.defpath)))

@@ -27,7 +27,7 @@ from kpi_app.local.lock import lives, locked
 from kpi_app.local.postgres import psql
 from kpi_app.local.up import LocalServices, local_services, write_env_file
 from kpi_app.preflight import check_data_dir
-from kpi_app.settings import Settings, environment, load, shown
+from kpi_app.settings import Settings, environment, fields, load, shown
 from kpi_app.sinks.connect import Database
 from kpi_app.sinks.migrate import migrate
 from kpi_app.sinks.read import is_settled, ledger
@@ -78,7 +78,7 @@ def run(plan: Plan, out: Console, err: Console) -> None:
         settings = load(
             **{"idle_after": IDLE_AFTER}
             | plan.settings.model_dump(exclude_unset=True)
-            | {name.removeprefix("KPI_").lower(): value for name, value in services.env.items()}
+            | fields(services.env)
             | {"data_dir": directory}
             | _apart(plan.settings, err)
         )

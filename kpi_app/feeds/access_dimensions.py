@@ -13,15 +13,15 @@ What takes time is done once for each distinct value of a batch.
 """
 
 import hashlib
-from collections.abc import Iterable
 
 import numpy as np
 import polars as pl
 
+from kpi_app.core.categorical import categorical
 from kpi_app.feeds.addresses import anonymised, client_of
 from kpi_app.feeds.agents import Agent, look_up
 from kpi_app.feeds.base import BY, Reading
-from kpi_app.feeds.distinct import categorical, for_each
+from kpi_app.feeds.distinct import for_each
 from kpi_app.feeds.values import NONE, clean, clean_column
 
 DIMENSIONS = (
@@ -84,7 +84,8 @@ def _clients(told: pl.DataFrame, reading: Reading) -> pl.Series:
 
     def through_proxies(hops: pl.Series) -> pl.DataFrame:
         each = (hop.split("\n", 1) for hop in hops)
-        return _texts("client", (client_of(peer, xff, reading.trusted_proxies) for peer, xff in each))
+        found = [client_of(peer, xff, reading.trusted_proxies) for peer, xff in each]
+        return pl.Series("client", found, dtype=pl.String).to_frame()
 
     # a line break is in no address, and in no field of a line
     hops = told.select(pl.concat_str("client", pl.lit("\n"), pl.col("xff").fill_null("")))
@@ -131,10 +132,6 @@ class _Clients:
 
     def __call__(self, clients: pl.Series) -> pl.DataFrame:
         return pl.DataFrame([self._kept(clients), self._hash(clients)])
-
-
-def _texts(name: str, texts: Iterable[str]) -> pl.DataFrame:
-    return pl.Series(name, list(texts), dtype=pl.String).to_frame()
 
 
 def _cleaned(values: pl.Series) -> pl.Series:

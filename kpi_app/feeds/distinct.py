@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import polars as pl
 
+from kpi_app.core.categorical import categorical
+
 
 def for_each(texts: pl.Series, answer: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
     """Give the columns that `answer` makes of each text (String), null where that is null.
@@ -17,9 +19,3 @@ def for_each(texts: pl.Series, answer: Callable[[pl.Series], pl.DataFrame]) -> p
     if not len(distinct):
         return found.clear(len(texts))  # as many nulls
     return found.select(pl.all().gather(numbered.to_physical()))
-
-
-def categorical(values: pl.Series) -> pl.Series:
-    """Number the distinct values of a column, with numbers of its own, where they are text."""
-    # categories that all columns share would be kept for as long as the process lives, whoever sent them
-    return values.cast(pl.Categorical(pl.Categories.random())) if values.dtype == pl.String else values

@@ -62,4 +62,4 @@ def time(text: str, zone: ZoneInfo) -> datetime:
             return utc((told if told.tzinfo else told.replace(tzinfo=zone)).timestamp())
     except (ValueError, OverflowError):
         pass
-    raise UserError(f"{text!a} is not a date or time such as 2026-01-31 or 2026-01-31T08:00Z") from None
+    raise UserError(f"{text!a} is not a date or time such as 2026-01-31 or 2026-01-31T08:00Z")

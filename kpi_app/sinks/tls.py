@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from kpi_app.errors import SinkRefused
+from kpi_app.secured import unusable
 
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -38,9 +39,7 @@ def _load(name: str, path: str, load: Callable[[], object]) -> None:
     try:
         load()
     except (OSError, ValueError) as error:
-        reason = "not what it should be, in PEM, or its key or password does not fit"
-        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
-            reason = error.strerror or reason
+        reason = unusable(error, "not what it should be, in PEM, or its key or password does not fit")
         raise SinkRefused(f"KPI_DATABASE_URL: {name}={path}: {reason}") from error
 
 

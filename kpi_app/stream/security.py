@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kpi_app.errors import UserError
+from kpi_app.secured import unusable
 from kpi_app.settings import Settings
 
 
@@ -51,7 +52,7 @@ def _context(ca: Path | None, cert: Path | None, key: Path | None, key_password:
     try:
         context = ssl.create_default_context(cafile=ca)  # checks the certificate and the host name; TLS 1.2 or later
     except OSError as error:  # ssl.SSLError is one
-        raise _unusable("KPI_KAFKA_SSL_CA", ca, "no certificates in PEM", error) from error
+        raise UserError(f"KPI_KAFKA_SSL_CA={ca}: {unusable(error, 'no certificates in PEM')}") from error
     if cert is None:
         return context
     try:
@@ -62,11 +63,5 @@ def _context(ca: Path | None, cert: Path | None, key: Path | None, key_password:
             if path is not None and not path.is_file():
                 raise UserError(f"{name}={path}: there is no such file") from error
         why = "no certificate with its key in PEM, or KPI_KAFKA_SSL_KEY or KPI_KAFKA_SSL_KEY_PASSWORD does not fit it"
-        raise _unusable("KPI_KAFKA_SSL_CERT", cert, why, error) from error
+        raise UserError(f"KPI_KAFKA_SSL_CERT={cert}: {unusable(error, why)}") from error
     return context
-
-
-def _unusable(name: str, path: Path | None, why: str, error: Exception) -> UserError:
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
-        why = error.strerror or why
-    return UserError(f"{name}={path}: {why}")

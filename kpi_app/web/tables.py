@@ -52,14 +52,13 @@ class Tables:
         """A table's owned partitions, and the latest segments in them, newest window first."""
         table = self._found(request)
         limit = query.whole(query.only(request, ("limit",)), "limit", SEGMENTS, MOST_SEGMENTS)
-        partitions = self._owned.partitions
         latest = heapq.nlargest(limit, self._live())
         return json(
             {
                 **table._asdict(),
-                "partitions": {str(n): books(p.state.committed) for n, p in sorted(partitions.items())},
+                "partitions": self._all_books(),
                 "segments": [entry(key, live, number) for key, number, live in latest],
-                "more": sum(len(partition.state.live) for partition in partitions.values()) > limit,
+                "more": sum(len(partition.state.live) for partition in self._owned.partitions.values()) > limit,
             }
         )
 

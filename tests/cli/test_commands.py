@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from kpi_app.demo.terminal import safe
 from kpi_app.settings import Settings
 from kpi_app.sources.traffic import traffic
 from tests.cli.programs import kpi, run, running
+from tests.conftest import connected
 from tests.recount import recount
 
 COMMANDS = ["demo", "check", "up", "migrate", "ship", "reset", "settings"]
@@ -179,8 +179,7 @@ def test_ship_shows_its_progress_in_a_terminal(log: Path, settings: dict[str, st
 
 async def test_reset_changes_nothing_unless_told_so(settings: dict[str, str], tmp_path: Path) -> None:
     """It says what it would forget; where nobody can answer it asks for `--yes`."""
-    connection = await asyncpg.connect(settings["KPI_DATABASE_URL"])
-    try:
+    async with connected(settings["KPI_DATABASE_URL"]) as connection:
         await connection.execute("INSERT INTO kpi_feed VALUES ('access', $1, '{60}')", settings["KPI_TOPIC"])
         done = run(kpi("reset"), tmp_path, settings)
         assert done.code == 1
@@ -189,5 +188,3 @@ async def test_reset_changes_nothing_unless_told_so(settings: dict[str, str], tm
         assert await connection.fetchval("SELECT count(*) FROM kpi_feed") == 1
         assert run(kpi("reset", "--yes"), tmp_path, settings).code == 0
         assert await connection.fetchval("SELECT count(*) FROM kpi_feed") == 0
-    finally:
-        await connection.close()

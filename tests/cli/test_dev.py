@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from kpi_app.sources.traffic import traffic
 from tests.cli import truth
 from tests.cli.programs import PATIENCE_S, SCRIPTS, await_gone, descendants, run, running
+from tests.conftest import connected
 
 DEV = (sys.executable, "-m", "kpi_app.demo.dev")
 REPOSITORY = Path(__file__).parents[2]
@@ -26,11 +27,8 @@ async def counted(dsn: str, topic: str, lines: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(asyncpg.UndefinedTableError):  # before the migration
-                connection = await asyncpg.connect(dsn)
-                try:
+                async with connected(dsn) as connection:
                     found = await connection.fetchval("SELECT sum(lines) FROM ingest_ledger WHERE topic = $1", topic)
-                finally:
-                    await connection.close()
                 if (found or 0) >= lines:
                     return
             await asyncio.sleep(0.1)

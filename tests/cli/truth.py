@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
-
+from tests.conftest import connected
 from tests.recount import Recount
 
 _COLUMNS = (
@@ -16,11 +15,8 @@ _COLUMNS = (
 
 async def rows(dsn: str) -> dict[datetime, tuple[Any, ...]]:
     """What is stored of the base windows, by start."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         found = await connection.fetch("SELECT * FROM access_kpi WHERE window_seconds = 60")
-    finally:
-        await connection.close()
     return {row["window_start"]: tuple(row[column] for column in _COLUMNS) for row in found}
 
 
@@ -42,23 +38,17 @@ async def unaccounted(dsn: str) -> int:
         "SELECT coalesce(sum(abs(difference)), 0) FROM conservation"
         " WHERE window_seconds IS NULL OR window_seconds = (SELECT windows[1] FROM kpi_feed)"
     )
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         return int(await connection.fetchval(sql))
-    finally:
-        await connection.close()
 
 
 async def books(dsn: str, topic: str) -> tuple[int, int]:
     """Lines read of a topic, and marks of windows that are to be merged by now."""
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         lines = await connection.fetchval(
             "SELECT coalesce(sum(lines), 0)::bigint FROM ingest_ledger WHERE topic = $1", topic
         )
         return lines, await connection.fetchval("SELECT count(*) FROM dirty_window WHERE due_at <= now()")
-    finally:
-        await connection.close()
 
 
 def spans(out: str) -> Iterable[list[str]]:

@@ -16,8 +16,9 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from kpi_app.core.ledger import META_KEY, Meta
 from kpi_app.local.ports import free_port
 from kpi_app.reset import forget
-from kpi_app.settings import Settings
+from kpi_app.settings import Settings, fields
 from kpi_app.stream.topics import Names
+from tests.conftest import connected
 from tests.exactness.lines import GRACE_S, LARGER_S, WINDOW_S, Record, Source
 from tests.exactness.listed import Key, found
 from tests.exactness.orders import Order, Step
@@ -145,8 +146,7 @@ class Rig:
 
     async def reset(self, worker: Worker) -> None:
         """`kpi reset`, on the disk of a worker that has ended; no other may run."""
-        values = {name.removeprefix("KPI_").lower(): value for name, value in worker.order.settings.items()}
-        await forget(Settings(**values))
+        await forget(Settings(**fields(worker.order.settings)))
 
     def may_end(self, worker: Worker, code: int) -> None:
         """From now on the worker may end with this exit code, or go on."""
@@ -181,14 +181,11 @@ class Rig:
         """Lines keep coming while the block runs, and ledger and segments agree in every state that is seen."""
 
         async def flow() -> None:
-            connection = await asyncpg.connect(self.site.dsn)
-            try:
+            async with connected(self.site.dsn) as connection:
                 while not enough:
                     await self.send()
                     _balanced(await connection.fetch(_UNBALANCED_BOOKS))
                     await asyncio.sleep(_FLOW_EVERY_S)
-            finally:
-                await connection.close()
 
         enough = False
         flowing = asyncio.create_task(flow())

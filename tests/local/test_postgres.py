@@ -12,17 +12,15 @@ import pytest
 from kpi_app.local.account import find_account
 from kpi_app.local.errors import LocalError
 from kpi_app.local.postgres import EmbeddedPostgres
+from tests.conftest import connected
 from tests.local.processes import exists
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run Postgres as somebody else")
 
 
 async def value_of(dsn: str, sql: str) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         return await connection.fetchval(sql)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-import asyncpg
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -26,6 +25,7 @@ from kpi_app.local.kafka import EmbeddedKafka, _java_binary
 from kpi_app.local.kept import Order
 from kpi_app.local.ports import free_port
 from kpi_app.local.postgres import DATABASE, EmbeddedPostgres
+from tests.conftest import connected
 from tests.secured.certificates import Authority
 from tests.secured.parts import acls_tool, postgres_with_tls
 
@@ -202,8 +202,5 @@ class SecuredPostgres(EmbeddedPostgres):
 
     async def _add_user(self, name: str, password: str) -> None:
         url = self.url("kpi", self.password, sslmode="verify-full", sslrootcert=self._authority.ca)
-        connection = await asyncpg.connect(url)
-        try:
+        async with connected(url) as connection:
             await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE kpi")
-        finally:
-            await connection.close()

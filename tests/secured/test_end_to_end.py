@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from tests.cli.programs import WORKER, kpi, run, running, until
+from tests.conftest import connected
 from tests.secured.conftest import TOPIC, Place
 
 LINE = '192.0.2.{0} - - [23/May/2023:14:21:08 +0000] "GET /{0} HTTP/1.1" 200 5\n'
@@ -58,13 +58,10 @@ def books(settings: Mapping[str, str]) -> tuple[int, int, int]:
 
 
 async def _books(dsn: str) -> tuple[int, int, int]:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         ledger = await connection.fetchrow(
             "SELECT coalesce(sum(lines), 0), coalesce(sum(counted), 0), coalesce(sum(rejected), 0) "
             "FROM ingest_ledger WHERE topic = $1",
             TOPIC,
         )
         return (int(ledger[0]), int(ledger[1]), int(ledger[2]))
-    finally:
-        await connection.close()

@@ -1,11 +1,11 @@
 """Columns come to Postgres as arrays, value by value as they were."""
 
-import asyncpg
 import polars as pl
 import pytest
 
 from kpi_app.core.aggregates import INT64_MAX
 from kpi_app.sinks.arrays import literal
+from tests.conftest import connected
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,9 @@ from kpi_app.sinks.arrays import literal
 )
 async def test_texts_are_what_they_were(database: str, values: list[str]) -> None:
     """Whatever means something in the text of an array."""
-    connection = await asyncpg.connect(database)
-    try:
+    async with connected(database) as connection:
         given = literal(pl.Series(values, dtype=pl.String))
         assert await connection.fetchval("SELECT $1::text::text[]", given) == values
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("dtype", [pl.Int32, pl.Int64])
@@ -52,9 +49,6 @@ async def test_whole_numbers_are_what_they_were(database: str, dtype: pl.DataTyp
     """From the least to the largest."""
     most = 2**31 - 1 if dtype == pl.Int32 else INT64_MAX
     values = [0, -1, 1, most, -most - 1]
-    connection = await asyncpg.connect(database)
-    try:
+    async with connected(database) as connection:
         given = literal(pl.Series(values, dtype=dtype))
         assert await connection.fetchval("SELECT $1::text::bigint[]", given) == values
-    finally:
-        await connection.close()

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from kpi_app.feeds.access_measures import DIMENSIONS
 from kpi_app.sinks.migrate import migrate
+from tests.conftest import connected
 
 PAGE = (Path(__file__).parents[2] / "docs" / "kpis.md").read_text()
 READ = ["access_kpi", "access_kpi_by", "access_load", "ingest_ledger", "conservation"]
@@ -21,12 +21,9 @@ def section(table: str) -> str:
 
 
 async def columns(dsn: str, table: str) -> list[str]:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         sql = "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped"
         return [row["attname"] for row in await connection.fetch(sql, table)]
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("table", READ)
@@ -58,8 +55,5 @@ def test_every_dimension_is_on_the_page() -> None:
 async def test_every_example_runs(sql: str, database: str) -> None:
     """On a fresh schema, as it stands on the page."""
     await migrate(database)
-    connection = await asyncpg.connect(database)
-    try:
+    async with connected(database) as connection:
         await connection.fetch(sql.rstrip().rstrip(";"))
-    finally:
-        await connection.close()

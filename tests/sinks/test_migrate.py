@@ -3,12 +3,12 @@
 import asyncio
 import hashlib
 
-import asyncpg
 import pytest
 
 from kpi_app.errors import UserError
 from kpi_app.sinks.check import check_connection
 from kpi_app.sinks.migrate import Migration, migrate, migrations
+from tests.conftest import connected
 
 
 def _file(name: str, sql: str) -> Migration:
@@ -82,8 +82,5 @@ async def test_unreachable_database_is_one_line(database: str) -> None:
 
 
 async def _value(dsn: str, sql: str) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
+    async with connected(dsn) as connection:
         return await connection.fetchval(sql)
-    finally:
-        await connection.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
@@ -19,7 +18,7 @@ from kpi_app.local.ports import free_port
 from kpi_app.sinks.migrate import migrate
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web import Door
-from tests.conftest import Kafka, Postgres, create_topic
+from tests.conftest import Kafka, Postgres, create_topic, execute
 from tests.installed import installed
 from tests.web.browser import PATIENCE_MS, browser, page
 from tests.web.conftest import pages
@@ -78,7 +77,7 @@ async def shown(
     installed("chromium", "chromium")  # or nothing has to be started
     name, directory = f"page-{uuid4().hex[:12]}", tmp_path_factory.mktemp("page")
     dsn = urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
-    await run(postgres.dsn, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    await execute(postgres.dsn, f'CREATE DATABASE "{name}" TEMPLATE template0')
     await migrate(dsn)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
@@ -101,13 +100,7 @@ async def shown(
     await gate.shut()
     await admin.delete_topics([name])
     await admin.close()
-    await run(postgres.dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-async def run(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(sql)
-    await connection.close()
+    await execute(postgres.dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def made(directory: Path) -> Path:

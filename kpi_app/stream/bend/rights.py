@@ -6,7 +6,7 @@ ever; later faust would end in a page of tracebacks.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import aiokafka
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
@@ -22,7 +22,7 @@ def needed() -> Iterator[None]:
     try:
         yield
     except _MISSING as error:
-        stop_worker("Kafka does not let this user read; deploy/kafka/acls.sh grants it", error)
+        _stop(error)
 
 
 def watch(consumer: aiokafka.AIOKafkaConsumer) -> None:
@@ -31,9 +31,12 @@ def watch(consumer: aiokafka.AIOKafkaConsumer) -> None:
     push = coordinator._push_error_to_user
 
     def heed(error: BaseException) -> Any:
-        with needed():
-            if isinstance(error, _MISSING):
-                raise error
+        if isinstance(error, _MISSING):
+            _stop(error)
         return push(error)
 
     coordinator._push_error_to_user = heed
+
+
+def _stop(missing: Exception) -> NoReturn:
+    stop_worker("Kafka does not let this user read; deploy/kafka/acls.sh grants it", missing)

@@ -124,9 +124,8 @@ function hearRows({ from, to, follows, all, columns, rows }) {
   const known = all ? new Map() : heard.rows?.rows ?? new Map();
   for (const [at, row] of rowsOf(rows, columns)) known.set(at, row);
   for (const at of known.keys()) if (at < span.from || at >= span.to) known.delete(at);
-  const moved = !all && heard.rows?.from === span.from && !rows.length;
+  heard.still = !all && heard.rows?.from === span.from && !rows.length;
   heard.rows = { ...span, rows: known };
-  heard.still = moved;
   if (state.at !== null && rows.some((row) => Date.parse(row[0]) === state.at)) askChosenSoon();
 }
 
