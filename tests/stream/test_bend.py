@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,8 +29,9 @@ from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from kpi_app.stream.bend import BentApp
-from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport, _BareResults
+from kpi_app.stream.bend import BentApp, fetched
+from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
+from kpi_app.stream.bend.fetched import BareResults
 from kpi_app.stream.bend.recovery import Tables, TakeOver
 from kpi_app.stream.bend.worker import BentWorker
 
@@ -156,7 +158,7 @@ def test_aiokafka_hands_out_records_of_the_position_only() -> None:
 
 
 def test_aiokafka_makes_its_records_in_one_place() -> None:
-    """`_BareResults` puts its own batches and maker of records where aiokafka looks, before the first one is made."""
+    """`BareResults` puts its own batches and maker of records where aiokafka looks, before the first one is made."""
     assert "self._records[tp] = " in inspect.getsource(Fetcher)
     assert "self.next_fetch_offset = fetch_offset" in inspect.getsource(PartitionRecords.__init__)
     unpack = inspect.getsource(PartitionRecords._unpack_records)
@@ -171,6 +173,8 @@ def test_aiokafka_makes_its_records_in_one_place() -> None:
         "yield consumer_record",
     ):
         assert line in unpack
+    assert "records = res_or_error.getall(max_records)" in inspect.getsource(Fetcher.fetched_records)
+    assert not hasattr(FetchResult, "__slots__"), "its `getall` can be replaced"
     used = set(re.findall(r"next_batch\.([a-z_]+)", unpack))
     assert used <= set(dir(DefaultRecordBatch)), "what it asks a batch for is handed through"
     assert "self._partition_records = partition_records" in inspect.getsource(FetchResult.__init__)
@@ -183,13 +187,54 @@ def test_a_fetch_hands_out_the_records_from_its_offset_on() -> None:
         builder.append(number, 1_000 + number, None, b"%d" % number, [])
     tp = TopicPartition("raw", 0)
     records = PartitionRecords(tp, MemoryRecords(bytes(builder.build())), [], 2, None, None, True, 0)
-    _BareResults()[tp] = FetchResult(tp, assignment=None, partition_records=records, backoff=0)
+    BareResults()[tp] = FetchResult(tp, assignment=None, partition_records=records, backoff=0)
     wholes = list(records)
     assert records.next_fetch_offset == 5
     starts = {tp: 1}  # what was asked for is not in the log any more
     start, handed_out = BatchThread._label(cast(Any, SimpleNamespace(_starts=starts)), tp, wholes)
     assert (start, starts[tp]) == (1, 5)
     assert [(r.offset, r.timestamp, r.value) for r in handed_out] == [(n, 1_000 + n, b"%d" % n) for n in (2, 3, 4)]
+
+
+class _Position:
+    """What a `FetchResult` asks of an assignment, for one partition."""
+
+    active, paused, position = True, False, 0
+
+    def state_value(self, tp: TopicPartition) -> "_Position":
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+@pytest.mark.parametrize(
+    ("lines", "size", "pieces"), [(4, 1_000, [6, 6, 3]), (1_000, 301, [6, 6, 3]), (1, 1, [3, 3, 3, 3, 3])]
+)
+def test_what_is_handed_out_at_a_time_is_bounded(
+    lines: int, size: int, pieces: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch is bounded as it was compressed, and long lines of strangers compress well; nothing of it is left out."""
+    monkeypatch.setattr(fetched, "MOST_LINES", lines)
+    monkeypatch.setattr(fetched, "MOST_BYTES", size)
+    data = b""
+    for first in range(0, 15, 3):
+        builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 4_096)
+        for number in range(3):
+            builder.append(number, 1_000, None, b"%100d" % (first + number), [])
+        batch = bytearray(builder.build())
+        batch[:8] = first.to_bytes(8, "big")  # the broker gives the offsets; they are not in the checksum
+        data += batch
+    tp, position = TopicPartition("raw", 0), _Position()
+    records = PartitionRecords(tp, MemoryRecords(data), [], 0, None, None, True, 0)
+    result = FetchResult(tp, assignment=position, partition_records=records, backoff=0)
+    BareResults()[tp] = result
+    handed_out = []
+    while result.has_more():
+        handed_out.append([record.offset for whole in result.getall(None) for record in whole.records])
+        assert position.position == sum(map(len, handed_out))
+    assert [len(piece) for piece in handed_out if piece] == pieces
+    assert list(chain.from_iterable(handed_out)) == list(range(15))
 
 
 def test_take_over_replaces_the_only_task_that_recovers() -> None:

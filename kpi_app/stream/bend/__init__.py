@@ -11,7 +11,8 @@ Written against faust-streaming 0.15.3 and aiokafka 0.14.0, which `pyproject.tom
 """
 
 from kpi_app.stream.bend.app import BatchSchema, BentApp
-from kpi_app.stream.bend.consumer import Batch, Record, Seen
+from kpi_app.stream.bend.consumer import Batch, Seen
+from kpi_app.stream.bend.fetched import Record
 from kpi_app.stream.bend.owner import Owner
 
 __all__ = ["Batch", "BatchSchema", "BentApp", "Owner", "Record", "Seen"]

@@ -24,7 +24,6 @@ FIXED: dict[str, Any] = {
     "stream_recovery_delay": 0.0,
     "stream_wait_empty": False,  # nothing is acknowledged message by message
     "agent_supervisor": "mode.CrashingSupervisor",  # faust would restart an agent that raised, without its batch
-    "broker_max_poll_records": 16_384,  # a compressed fetch holds many lines: this bounds a batch
     "consumer_auto_offset_reset": "earliest",
 }
 

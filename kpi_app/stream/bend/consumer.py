@@ -7,16 +7,16 @@ generation checks of faust see nothing else than fewer messages.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from kpi_app.stream.bend import rights
+from kpi_app.stream.bend.fetched import BareResults, Record, Whole
 
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
 #: under way per broker, a fetch of quiet partitions would hold back the busy ones for that long.
@@ -25,25 +25,6 @@ FETCH_WAIT_MS = 50
 
 #: How soon to look again when the queues of all partitions are full.
 FULL_WAIT_S = 0.01
-
-
-class Record(Protocol):
-    """A record as aiokafka decodes it."""
-
-    @property
-    def offset(self) -> int:
-        """Its offset in the partition."""
-        ...
-
-    @property
-    def timestamp(self) -> int | None:
-        """Its own time, milliseconds; -1 or None where the producer gave none."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value; None for a tombstone."""
-        ...
 
 
 class Batch(NamedTuple):
@@ -67,70 +48,6 @@ class Seen(NamedTuple):
     end: int
 
 
-class _BareResults(dict[TopicPartition, Any]):
-    """What the fetcher has in hand, its records to be handed out as they are decoded, a producer's batch at a time.
-
-    aiokafka takes each by itself and makes a `ConsumerRecord` of it, with eleven fields: half of what a line costs in
-    this thread.
-    """
-
-    def __setitem__(self, tp: TopicPartition, result: Any) -> None:
-        if isinstance(result, FetchResult):
-            fetched = result._partition_records
-            fetched._records = _Wholes(fetched._records, fetched.next_fetch_offset)
-            fetched._consumer_record = _as_it_is
-        super().__setitem__(tp, result)
-
-
-class _Whole(NamedTuple):
-    """All records of one batch of a producer, as if they were one: that with the last offset."""
-
-    offset: int
-    records: list[Record]
-
-
-class _WholeBatch:
-    """A batch that holds a single record, which is a `_Whole` of those from an offset on; else what it was."""
-
-    def __init__(self, batch: Any, offset: int) -> None:
-        self._batch = batch
-        self._offset = offset
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
-
-    def __next__(self) -> Record:
-        record: Record = next(self._batch)
-        return record
-
-    def __iter__(self) -> Iterator[_Whole]:
-        records = list(self._batch)
-        if records and records[0].offset < self._offset:  # a fetch may begin within a batch, at the log's start for one
-            records = [record for record in records if record.offset >= self._offset]
-        if records:
-            yield _Whole(records[-1].offset, records)
-
-
-class _Wholes:
-    """The batches of a fetch that asked for an offset, each a `_WholeBatch`."""
-
-    def __init__(self, batches: Any, offset: int) -> None:
-        self._batches = batches
-        self._offset = offset
-
-    def has_next(self) -> bool:
-        """Whether there is another."""
-        return bool(self._batches.has_next())
-
-    def next_batch(self) -> _WholeBatch:
-        """The next one."""
-        return _WholeBatch(self._batches.next_batch(), self._offset)
-
-
-def _as_it_is(tp: TopicPartition, whole: _Whole) -> _Whole:
-    return whole
-
-
 class BatchThread(driver.AIOKafkaConsumerThread):
     """The thread that fetches. `_starts` is touched on its own loop only, so a seek never races a fetch."""
 
@@ -149,7 +66,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         rights.watch(self._ensure_consumer())
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._records = _BareResults(fetcher._records)
+        fetcher._records = BareResults(fetcher._records)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TopicPartition, Batch]:
         with rights.needed():
@@ -157,7 +74,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         # No await between aiokafka's return and here: the label belongs to these records.
         return {tp: self._label(tp, wholes) for tp, wholes in fetched.items() if wholes}
 
-    def _label(self, tp: TopicPartition, wholes: list[_Whole]) -> Batch:
+    def _label(self, tp: TopicPartition, wholes: list[Whole]) -> Batch:
         records = [record for whole in wholes for record in whole.records]
         start = self._starts.get(tp)
         if start is not None:
