@@ -154,6 +154,8 @@ class CountBy(Split):
         return {}
 
     def merge(self, left: Value, right: Value) -> Value:
+        if not left:
+            return dict(right)  # most are: a part's first lines
         for key, count in right.items():
             left[key] = left.get(key, 0) + count
         return left

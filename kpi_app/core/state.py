@@ -101,7 +101,11 @@ class PartitionState:
             passed_us=folded.passed_us,
         )
         for key, values in folded.parts.items():
-            segments.absorb(self._opened(key), values, self._measures)
+            segment = self._opened(key)
+            if segment is None:
+                self._open[key] = Segment(values)
+            else:
+                segments.absorb(segment, values, self._measures)
             self._touched.add(key)
 
     def skip(self, to_offset: int, lost: int) -> None:
@@ -141,13 +145,11 @@ class PartitionState:
         """Live segments that checkpoints after `offset` wrote."""
         return [key for key, live in self.live.items() if live.offset > offset]
 
-    def _opened(self, key: SegmentKey) -> Segment:
-        segment = self._open.get(key)
-        if segment is None:
-            stored = key in self.live
-            segment = segments.decode(self._load(key), self._measures) if stored else segments.empty(self._measures)
-            self._open[key] = segment
-        return segment
+    def _opened(self, key: SegmentKey) -> Segment | None:
+        """The segment so far; None where this is its first part."""
+        if key not in self._open and key in self.live:
+            self._open[key] = segments.decode(self._load(key), self._measures)
+        return self._open.get(key)
 
     def _droppable(self, key: SegmentKey, live: Live) -> bool:
         return live.offset <= self.flushed and key not in self._touched and self._sealed(key)

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from kpi_app.core.aggregates import INT64_MAX, Part, Split, Value
-from kpi_app.core.categorical import categorical
+from kpi_app.core.categorical import categorical, texts
 
 #: The most values that a list keeps, and the most bytes that they may have together.
 CANDIDATES = 1_000
@@ -105,7 +105,7 @@ class Tops(Split):
     def _by_value(self, lines: pl.DataFrame, of: pl.Series) -> pl.DataFrame:
         """All dimensions below each other, in one `group_by` over numbers: of the part, and of the value."""
         columns = [categorical(lines[column]) for column in self.dimensions.values()]
-        values = [column.dtype.categories.to_series() for column in columns]  # type: ignore[attr-defined]
+        values = [texts(column) for column in columns]
         firsts = np.cumsum([0, *map(len, values)])
         numbered = (
             (pl.col(column.name).to_physical().cast(pl.Int64) + first).fill_null(_NO_VALUE)

@@ -4,18 +4,17 @@ from collections.abc import Callable
 
 import polars as pl
 
-from kpi_app.core.categorical import categorical
+from kpi_app.core.categorical import categorical, texts
 
 
-def for_each(texts: pl.Series, answer: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+def for_each(values: pl.Series, answer: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
     """Give the columns that `answer` makes of each text (String), null where that is null.
 
     It is asked once, for the distinct texts, none of which is null. Columns of text are Categorical.
     """
-    categories = pl.Categories.random()
-    numbered = texts.cast(pl.Categorical(categories))
-    distinct = categories.to_series().alias(texts.name)  # they last as long as a column that has them
+    numbered = categorical(values)
+    distinct = texts(numbered)
     found = pl.DataFrame([categorical(column) for column in answer(distinct)])
     if not len(distinct):
-        return found.clear(len(texts))  # as many nulls
+        return found.clear(len(values))  # as many nulls
     return found.select(pl.all().gather(numbered.to_physical()))
