@@ -167,6 +167,7 @@ def test_up_serves_the_other_commands_and_ends_with_ctrl_c(tmp_path: Path) -> No
     """As in docs/getting-started.md: `. ./local.env` in another shell. Pressed twice, Ctrl-C leaves nothing either."""
     with running(kpi("up", "--env-file", "local.env"), tmp_path, {"KPI_DATA_DIR": "data"}) as program:
         program.until("Ctrl-C ends both")
+        assert "In other terminals: . ./local.env\n" in program.err
         pids = servers(program)
         log_of(100, 1, tmp_path / "access.log")
         script = f'. ./local.env && "{kpi()[0]}" migrate && "{kpi()[0]}" ship access.log'

@@ -32,11 +32,19 @@ class Terminal:
         (directory / _STATE).write_text("".join(lines))
 
     def run(self, line: str) -> str:
-        """Run a line to its end, which is to be a good one; returns what it printed."""
-        script = f". ./{_STATE}; {self._here(line)}\nended=$?; export -p >{_STATE}; exit $ended"
-        done: Done = run(("sh", "-c", script), self._directory)
-        assert done.code == 0, (line, done)
+        """Run a line to its end, which is to be a good one; returns what it printed, with the placeholders."""
+        done = self._run(line)
         return self._there(done.out + done.err)
+
+    def value(self, name: str) -> str:
+        """What a variable holds now."""
+        return self._run(f'echo "${name}"').out.strip()
+
+    def _run(self, line: str) -> Done:
+        script = f". ./{_STATE}; {self._here(line)}\nended=$?; export -p >{_STATE}; exit $ended"
+        done = run(("sh", "-c", script), self._directory)
+        assert done.code == 0, (line, done)
+        return done
 
     def start(self, line: str, ready: str) -> str:
         """Start a line that stays, until it says that it is ready; returns what it has printed by then."""
@@ -54,10 +62,6 @@ class Terminal:
     def _end(self, program: Program) -> None:
         if program.process.poll() is None:
             program.end(signal.SIGINT)
-
-    def value(self, name: str) -> str:
-        """What a variable holds now."""
-        return self.run(f'echo "${name}"').strip()
 
     def _here(self, line: str) -> str:
         for theirs, ours in self._stands_for.items():

@@ -183,10 +183,11 @@ def blurred(line: str) -> str:
 
 @pytest.fixture
 def log(tmp_path: Path) -> str:
-    """Some days of 2015, one line of which can't be read."""
+    """Some days of 2015 in the format `combined`, and a line that can't be read."""
     path = tmp_path / "access.log"
-    lines = [*traffic(LINES, datetime(2015, 5, 17, 10, 5, tzinfo=UTC), 3.5, 1), "what?"]
-    path.write_text("".join(f"{line}\n" for line in lines))
+    lines = traffic(LINES, datetime(2015, 5, 17, 10, 5, tzinfo=UTC), 3.5, 1)
+    combined = [re.sub(r' "[^"]*"$', "", line) for line in lines]  # made-up lines have an X-Forwarded-For
+    path.write_text("".join(f"{line}\n" for line in [*combined, "what?"]))
     return str(path)
 
 
