@@ -193,12 +193,8 @@ def log(tmp_path: Path) -> str:
 
 @pytest.fixture
 def settings() -> dict[str, str]:
-    """Names of this test's own, and no half minute for a partition that sees nothing."""
-    return {
-        "KPI_TOPIC": f"page-{uuid4().hex[:12]}",
-        "KPI_WEB_PORT": str(free_port()),
-        "KPI_IDLE_AFTER": "1s",
-    }
+    """A port of this test's own, and no half minute for a partition that sees nothing."""
+    return {"KPI_WEB_PORT": str(free_port()), "KPI_IDLE_AFTER": "1s"}
 
 
 @pytest.fixture
@@ -222,7 +218,8 @@ async def test_the_readme(
 ) -> None:
     """On a Kafka and a Postgres that are there, as its last part has it."""
     stands_for = {LOG: log, BROKERS: kafka.bootstrap, DATABASE: database}
-    await Reader(Terminal(stack, tmp_path, stands_for, **settings), demo_url).follow(README)
+    own = {"KPI_TOPIC": f"page-{uuid4().hex[:12]}"}  # the broker is every test's
+    await Reader(Terminal(stack, tmp_path, stands_for, **settings, **own), demo_url).follow(README)
 
 
 async def test_getting_started(log: str, settings: dict[str, str], stack: ExitStack, tmp_path: Path) -> None:
