@@ -146,7 +146,8 @@ def up(
             out.print(f"export {name}='{value}'", soft_wrap=True)
         if env_file:
             write_env_file(env_file, services.env)
-            err.print(f"In other terminals: . {safe(str(env_file))}", soft_wrap=True)
+            here = "" if env_file.is_absolute() else "./"  # some shells look for a bare name in PATH only
+            err.print(f"In other terminals: . {here}{safe(str(env_file))}", soft_wrap=True)
         err.print("Ctrl-C ends both.")
         services.wait()
 

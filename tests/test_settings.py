@@ -13,7 +13,7 @@ from kpi_app.settings import Settings, default, environment, load, shown, withou
 
 ROOT = Path(__file__).parent.parent
 #: Where settings are documented.
-PAGES = (ROOT / "README.md", ROOT / "docs" / "security.md")
+PAGES = (ROOT / "docs" / "settings.md", ROOT / "docs" / "security.md")
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ def test_the_environment_made_of_settings_gives_the_same_settings(monkeypatch: p
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_is_described(name: str) -> None:
-    """A setting has a description and a default that can be shown, and the README or a page of its own names it."""
+    """A setting has a description and a default that can be shown, and a page of the documentation names it."""
     assert Settings.model_fields[name].description
     assert default(name)
     assert any(re.search(rf"\bKPI_{name.upper()}\b", page.read_text()) for page in PAGES)

@@ -164,9 +164,10 @@ def gone(program: Program, pids: list[int], directory: Path) -> None:
 
 
 def test_up_serves_the_other_commands_and_ends_with_ctrl_c(tmp_path: Path) -> None:
-    """As in README.md: `. local.env` in another shell. Pressed twice, Ctrl-C leaves nothing either."""
+    """As in docs/getting-started.md: `. ./local.env` in another shell. Pressed twice, Ctrl-C leaves nothing either."""
     with running(kpi("up", "--env-file", "local.env"), tmp_path, {"KPI_DATA_DIR": "data"}) as program:
         program.until("Ctrl-C ends both")
+        assert "In other terminals: . ./local.env\n" in program.err
         pids = servers(program)
         log_of(100, 1, tmp_path / "access.log")
         script = f'. ./local.env && "{kpi()[0]}" migrate && "{kpi()[0]}" ship access.log'

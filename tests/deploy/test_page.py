@@ -1,4 +1,4 @@
-"""docs/deploy.md and the tests of the rules say what is there."""
+"""docs/deploy.md, docs/operations.md and the tests of the rules say what is there."""
 
 import re
 
@@ -7,7 +7,7 @@ import yaml
 from kpi_app.stream.topics import MAX_PARTITIONS, Names
 from tests.deploy.conftest import DEPLOY
 
-PAGE = (DEPLOY.parent / "docs/deploy.md").read_text()
+PAGE = "".join((DEPLOY.parent / "docs" / name).read_text() for name in ("deploy.md", "operations.md"))
 RULES = [
     rule for it in yaml.safe_load((DEPLOY / "prometheus/rules.yaml").read_text())["groups"] for rule in it["rules"]
 ]
@@ -15,13 +15,13 @@ RULES = [
 
 def test_files_that_the_page_names_are_there() -> None:
     """Scripts, manifests and folders."""
-    named = set(re.findall(r"\b(?:deploy|fluent-bit)/[\w./-]*\w", PAGE)) - {"deploy/.env"}
+    named = set(re.findall(r"\b(?:deploy|fluent-bit)/[\w./@-]*\w", PAGE)) - {"deploy/.env"}
     assert len(named) > 8
     assert [name for name in named if not (DEPLOY.parent / name).exists()] == []
 
 
 def test_names_on_the_page_are_those_of_the_code() -> None:
-    """Ports, services, passwords, roles, topics, alerts."""
+    """Ports, passwords, the group, topics, alerts."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     published = {port.split(":")[1] for it in compose["services"].values() for port in it.get("ports", [])}
     assert set(re.findall(r"(?:127\.0\.0\.1|`):(\d{4})\b", PAGE)) - {"9092"} == published
