@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from kpi_app.stream.bend import Batch
 
 #: Batches under way at once, waiting ones included: enough that two partitions' are among them.
-UNDER_WAY = 4
+UNDER_WAY = 3
 
 
 class Folds:
