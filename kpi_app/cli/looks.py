@@ -1,0 +1,47 @@
+"""Commands that look at what was counted: `kpi report`, `kpi top`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from kpi_app.cli.consoles import out
+from kpi_app.demo import ending
+
+
+class Form(StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def report(
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Date or time, ISO 8601.", show_default=False)
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Date or time; not in the span.", show_default=False)
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="DIMENSION", help="List its values, such as path.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="So many values.", min=1, max=1_000)] = 10,
+    window: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="A row for each 1h, 1d, …", show_default=False)
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="How to print it.")] = Form.TABLE,
+) -> None:
+    """Print the KPIs of any span of time.
+
+    Visitors and percentiles are those of the whole span, united, never summed or averaged. Without times it is all that
+    is stored; times without a zone are in KPI_TIMEZONE.
+
+    Example: kpi report --from 2026-01-30 --to 2026-02-01 --by path --top 20
+    """
+    from kpi_app.report.ask import Wish
+    from kpi_app.report.command import report as print_report
+    from kpi_app.settings import load
+
+    ending.run(print_report(load(), Wish(start, end, window, by, top), form, out))
