@@ -1,11 +1,11 @@
-"""Commands that look at what was counted: `kpi report`, `kpi top`."""
+"""Commands that look at what was counted: `kpi report`."""
 
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from kpi_app.cli.consoles import out
+from kpi_app.cli.consoles import err, out
 from kpi_app.demo import ending
 
 
@@ -40,8 +40,20 @@ def report(
 
     Example: kpi report --from 2026-01-30 --to 2026-02-01 --by path --top 20
     """
+    from kpi_app.demo.progress import bar
     from kpi_app.report.ask import Wish
-    from kpi_app.report.command import report as print_report
+    from kpi_app.report.command import rows_of, show
     from kpi_app.settings import load
 
-    ending.run(print_report(load(), Wish(start, end, window, by, top), form, out))
+    in_force = load()
+
+    async def run() -> None:
+        with bar(err, "uniting") as uniting:
+            rows = await rows_of(
+                in_force,
+                Wish(start, end, window, by, top),
+                lambda done_s, total_s, windows: uniting.show(done_s, total_s, f"{windows:,} windows"),
+            )
+        show(rows, in_force, form, out)
+
+    ending.run(run())

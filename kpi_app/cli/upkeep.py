@@ -19,13 +19,15 @@ def migrate() -> None:
 
     Example: KPI_DATABASE_URL=postgresql://kpi@127.0.0.1/kpi kpi migrate
     """
+    from kpi_app.demo.progress import bar
     from kpi_app.settings import load
     from kpi_app.sinks.migrate import migrate as apply
 
     in_force = load()
 
     async def run() -> None:
-        applied = await apply(in_force.database_url.get_secret_value(), in_force.timezone)
+        with bar(err, "migrating") as migrating:
+            applied = await apply(in_force.database_url.get_secret_value(), in_force.timezone, told=migrating.show)
         for name in applied:
             out.print(f"applied {name}")
         if not applied:
@@ -43,6 +45,7 @@ def reset(
 
     Example: kpi reset --yes
     """
+    from kpi_app.demo.progress import bar
     from kpi_app.reset import check_resettable, forget, what_is_forgotten
     from kpi_app.settings import load
 
@@ -63,7 +66,12 @@ def reset(
             raise UserError(f"nothing was changed{hint}") from None
         if not agreed:
             raise UserError("nothing was changed")
-    ending.run(forget(in_force))
+
+    async def run() -> None:
+        with bar(err, "deleting") as deleting:
+            await forget(in_force, deleting.show)
+
+    ending.run(run())
     out.print("forgotten; the next worker counts the raw topic from its start")
 
 
