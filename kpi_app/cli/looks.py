@@ -1,4 +1,4 @@
-"""Commands that look at what was counted: `kpi report`."""
+"""Commands that look at what was counted: `kpi report`, `kpi top`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -57,3 +57,26 @@ def report(
         show(rows, in_force, form, out)
 
     ending.run(run())
+
+
+def top(
+    by: Annotated[str, typer.Option(metavar="DIMENSION", help="Whose values are listed.")] = "path",
+    range_: Annotated[str, typer.Option("--range", metavar="LENGTH", help="How far it looks back.")] = "1h",
+    window: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="Size of a window; the smallest that fits.", show_default=False)
+    ] = None,
+    every: Annotated[str, typer.Option(metavar="TIME", help="How often it looks.")] = "2s",
+    once: Annotated[bool, typer.Option("--once", help="Print it once and end, as in a pipe.")] = False,
+) -> None:
+    """Watch the KPIs in the terminal, live.
+
+    Load, status classes, visitors, request times, the top values, and the books, read as the live page reads them: from
+    Postgres, and from Kafka how far behind they are. q or Ctrl-C ends it.
+
+    Example: kpi top --by status --range 6h
+    """
+    from kpi_app.settings import load
+    from kpi_app.top.command import Options
+    from kpi_app.top.command import top as watch
+
+    ending.run(watch(load(), Options(by, range_, window, every, once), out))
