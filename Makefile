@@ -61,7 +61,7 @@ bench: $(STAMP)  ## measure it against other programs on this machine (ARGS=… 
 env:  ## passwords for deploy/compose.yaml, into deploy/.env; what is there stays
 	@sh deploy/make-env
 
-screenshots: $(STAMP)  ## take the pictures of the live page in docs/screenshots (needs chromium; ARGS=URL of a worker)
+screenshots: $(STAMP)  ## take the pictures of the live page and the terminal in docs/screenshots (needs chromium; ARGS=URL of a worker)
 	$(BIN)/python docs/screenshots/take.py $(ARGS)
 
 clean:  ## remove $(VENV) and what tools left; data (kpi-data) stays

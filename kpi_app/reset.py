@@ -18,7 +18,7 @@ from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.settings import Settings, without_password
 from kpi_app.sinks.check import check_connection
-from kpi_app.sinks.reset import reset
+from kpi_app.sinks.reset import OnTable, reset
 from kpi_app.stream.kafka import admin
 from kpi_app.stream.topics import Names
 
@@ -47,13 +47,16 @@ async def check_resettable(settings: Settings) -> None:
     await check_connection(settings.database_url.get_secret_value())
 
 
-async def forget(settings: Settings) -> None:
-    """Delete it, the database's part first. Raises `UserError`, before anything is deleted, while workers run."""
+async def forget(settings: Settings, told: OnTable = lambda done, total, what: None) -> None:
+    """Delete it, the database's part first, which may take long: `told` hears how far that is.
+
+    Raises `UserError`, before anything is deleted, while workers run.
+    """
     names = Names(settings.topic)
     async with admin(settings) as client:
         await _check_stopped(client, names)
         # The database first: should the rest fail, the state is ahead of it and a worker stops instead of counting on.
-        await reset(settings.database_url.get_secret_value(), ACCESS)
+        await reset(settings.database_url.get_secret_value(), ACCESS, told=told)
         await _delete_topics(client, [names.changelog, names.rejected])
     for table in _tables(settings):
         try:

@@ -23,6 +23,7 @@ ROOMS = {
     "report": {"core", "errors", "feeds", "settings", "sinks"},
     "web": {"core", "errors", "feeds", "report", "settings", "sinks", "stream"},
     "preflight": {"errors"},
+    "top": {"core", "errors", "feeds", "report", "settings", "sources", "stream", "web"},
     "reset": {"errors", "feeds", "settings", "sinks", "stream"},
     "worker": {"errors", "feeds", "preflight", "settings", "sinks", "stream", "web"},
     "demo": {"core", "errors", "feeds", "local", "preflight", "settings", "sinks", "sources", "stream"},
@@ -39,6 +40,7 @@ ROOMS = {
         "sinks",
         "sources",
         "stream",
+        "top",
     },
     "__init__": {"worker"},
 }

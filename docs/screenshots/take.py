@@ -1,10 +1,11 @@
-"""Takes the screenshots of the live page: desktop, phone, dark, Spanish, a chosen window.
+"""Takes the screenshots of the live page, desktop, phone, dark, Spanish, a chosen window, and those of the terminal.
 
 `python docs/screenshots/take.py` starts a demo with a log of the demo's own traffic, to which request times are added
-as nginx writes them; with a URL it looks at the worker there.
+as nginx writes them; with a URL it looks at the worker there, and leaves the terminal's (`terminal.py`) alone.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from random import Random
 from urllib.parse import urljoin
 
+from dotenv import dotenv_values
 from playwright.sync_api import Page, expect, sync_playwright
 
 from kpi_app.local.ports import free_port
@@ -43,7 +45,7 @@ SHOTS = {
 
 def main(urls: list[str]) -> None:
     """Take them all."""
-    with demo() if not urls else given(urls[0]) as url, sync_playwright() as playwright:
+    with demo() if not urls else given(urls[0]) as (url, settings), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=next(filter(None, map(shutil.which, BROWSERS))),
             args=["--no-sandbox"] if os.geteuid() == 0 else [],
@@ -66,6 +68,9 @@ def main(urls: list[str]) -> None:
             print(HERE / f"{name}.png")
             context.close()
         browser.close()
+        if settings:
+            command = [sys.executable, str(HERE / "terminal.py")]
+            subprocess.run(command, env={**os.environ, **settings}, check=True)  # noqa: S603  the project's own program
 
 
 def settle(page: Page) -> None:
@@ -76,14 +81,14 @@ def settle(page: Page) -> None:
 
 
 @contextmanager
-def given(url: str) -> Iterator[str]:
-    """A worker that is there."""
-    yield url
+def given(url: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """A worker that is there; of its settings nothing is known."""
+    yield url, {}
 
 
 @contextmanager
-def demo() -> Iterator[str]:
-    """Run a demo until it has counted everything and goes on with live traffic."""
+def demo() -> Iterator[tuple[str, dict[str, str]]]:
+    """Run a demo until it has counted everything and goes on with live traffic; where it is, and its settings."""
     port = free_port()
     env = {**os.environ, "KPI_WEB_PORT": str(port)}
     with tempfile.TemporaryDirectory() as directory:
@@ -96,13 +101,27 @@ def demo() -> Iterator[str]:
             over = threading.Event()
             writer = threading.Thread(target=write_live, args=(log, over))
             try:
-                if not any("Ctrl-C" in line for line in process.stdout or ()):
-                    raise SystemExit("the demo has ended")
+                said = list(until_it_goes_on(process.stdout or ()))
                 writer.start()
-                yield f"http://127.0.0.1:{port}/"
+                yield f"http://127.0.0.1:{port}/", settings_of(said)
             finally:
                 over.set()
                 process.terminate()
+
+
+def until_it_goes_on(lines: Iterable[str]) -> Iterator[str]:
+    """What the demo says until all is counted."""
+    for line in lines:
+        yield line
+        if "Ctrl-C" in line:
+            return
+    raise SystemExit("the demo has ended")
+
+
+def settings_of(said: Iterable[str]) -> dict[str, str]:
+    """The settings in the file that the demo names for a shell."""
+    [file] = [words[2] for line in said if (words := shlex.split(line))[:2] == ["psql", "."]]
+    return {name: value for name, value in dotenv_values(file).items() if value is not None}
 
 
 def write_live(log: Path, over: threading.Event) -> None:

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kpi_app.core.fold import TimeRules
-from kpi_app.demo.progress import Bar, bars
+from kpi_app.demo.progress import bar
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.check import Check, Top, excerpt
 from kpi_app.settings import Settings
@@ -50,13 +50,12 @@ def _read(path: Path, settings: Settings, err: Console) -> Check:
     rules = TimeRules(settings.base_window_s, settings.grace, settings.future_limit, settings.correct_for)
     found = Check(ACCESS, settings.reading, rules)
     done = 0
-    with contextlib.closing(Tail(path)) as tail, bars(err) as progress:
-        bar = Bar(progress, "reading")
+    with contextlib.closing(Tail(path)) as tail, bar(err, "reading") as reading:
         for block in _blocks(tail):
             # Judged as it would arrive: in an envelope, with bytes that are no UTF-8 replaced.
             found.add(block.lines, list(encode(block, tail.name, datetime.now(UTC))))
             done += block.disk_bytes
-            bar.show(done, tail.size, f"{found.lines:,} lines")
+            reading.show(done, tail.size, f"{found.lines:,} lines")
     return found
 
 
@@ -81,7 +80,7 @@ def _report(name: str, found: Check) -> Iterator[str]:
         statuses = ((name, int(found.totals[f"status_{name}"])) for name in _CLASSES)
         yield f"  format    {formats}"
         yield f"  time      {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
-        yield f"  status    {', '.join(f'{name} {count:,}' for name, count in statuses if count)}"
+        yield f"  class     {', '.join(f'{name} {count:,}' for name, count in statuses if count)}"
         yield f"  bytes     {found.totals['bytes_sent']:,}"
         yield from (_top_line(name, values) for name, values in found.tops().items())
     if found.totals["late_requests"]:

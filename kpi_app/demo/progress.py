@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from kpi_app.local.progress import moves
 from kpi_app.sources.ship import Progress as Shipped
 
 
@@ -19,7 +20,7 @@ def bars(console: Console) -> Iterator[Progress]:
         TextColumn("{task.fields[detail]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not moves(console)) as progress:
         yield progress
 
 
@@ -40,11 +41,18 @@ class Bar:
         self._progress.remove_task(self._task)
 
 
+@contextmanager
+def bar(console: Console, name: str) -> Iterator[Bar]:
+    """One bar alone."""
+    with bars(console) as progress:
+        yield Bar(progress, name)
+
+
 def shipping(progress: Progress) -> Callable[[Shipped], None]:
     """A bar of bytes shipped; gives what to call with each `Progress` of `ship`."""
-    bar = Bar(progress, "shipping")
+    shown = Bar(progress, "shipping")
 
     def report(shipped: Shipped) -> None:
-        bar.show(shipped.bytes_done, shipped.bytes_total, f"{shipped.lines:,} lines")
+        shown.show(shipped.bytes_done, shipped.bytes_total, f"{shipped.lines:,} lines")
 
     return report

@@ -10,6 +10,12 @@ OnBytes = Callable[[int], None]  # takes how many bytes have just arrived
 _MB = 1_000_000
 
 
+def moves(console: Console) -> bool:
+    """Whether it is a terminal: elsewhere, a file or a pipe, nothing can be drawn anew."""
+    # `is_terminal` alone is true there, too, where FORCE_COLOR is set
+    return console.is_terminal and console.file.isatty()
+
+
 class Row:
     """Takes what one server is doing; this one shows nothing."""
 
@@ -37,7 +43,7 @@ class Watch:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,  # there it would only add an empty line
+            disable=not moves(console),  # elsewhere it would only add an empty line
         )
 
     def row(self, server: str) -> Row:
@@ -61,7 +67,7 @@ class _LiveRow(Row):
     def step(self, text: str) -> None:
         self._progress.start_task(self._task)  # counts its time from the first step
         self._progress.update(self._task, description=text, total=None, visible=True)
-        if not self._progress.console.is_terminal:
+        if not moves(self._progress.console):
             self._print(text)
 
     def fetch(self, text: str, total_bytes: int) -> OnBytes:

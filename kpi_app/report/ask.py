@@ -35,10 +35,7 @@ async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone:
     """
     start = time(wish.start, zone) if wish.start else None
     end = time(wish.end, zone) if wish.end else None
-    # as the feed has them: rows of other sizes may be there, but are corrected no more
-    async with database.session() as session:
-        held = await read_feed(session, feed)
-    sizes_s = list(held.windows_s) if held else [base_s]
+    sizes_s = await sizes(database, feed, base_s)
     if start is None or end is None:
         stored = await extent(database, feed, sizes_s[0])
         if stored is None:
@@ -52,6 +49,14 @@ async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone:
     except ValueError as error:
         raise UserError(str(error)) from None
     return Asked(cut(span, length_s, sizes_s[0], zone), wish.by, wish.top), sizes_s
+
+
+async def sizes(database: Database, feed: Feed, base_s: int) -> list[int]:
+    """The sizes of a feed's windows, the base first; before a worker has claimed the feed, `base_s` alone."""
+    # as the feed has them: rows of other sizes may be there, but are corrected no more
+    async with database.session() as session:
+        held = await read_feed(session, feed)
+    return list(held.windows_s) if held else [base_s]
 
 
 def time(text: str, zone: ZoneInfo) -> datetime:

@@ -23,8 +23,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BAR = "▏▎▍▌▋▊▉█"
 _BAR_WIDTH = 12
 
-#: Characters of a value that the table shows.
-_VALUE_WIDTH = 36
+#: Characters of a value that a table of 80 columns shows.
+VALUE_WIDTH = 36
 
 
 def as_json(rows: Rows) -> str:
@@ -50,9 +50,9 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def as_table(rows: Rows, zone: ZoneInfo) -> Table:
-    """For people, in 80 columns: a bar shows each row's share of the greatest."""
-    return _values(rows, zone) if rows and "dimension" in rows[0] else _spans(rows, zone)
+def as_table(rows: Rows, zone: ZoneInfo, value_width: int = VALUE_WIDTH) -> Table:
+    """For people, in 80 columns: a bar shows each row's share of the greatest. Of a value `value_width` are shown."""
+    return _values(rows, zone, value_width) if rows and "dimension" in rows[0] else _spans(rows, zone)
 
 
 def _table(*columns: str) -> Table:
@@ -81,7 +81,7 @@ def _spans(rows: Rows, zone: ZoneInfo) -> Table:
     return _bars_give_way(drawn)
 
 
-def _values(rows: Rows, zone: ZoneInfo) -> Table:
+def _values(rows: Rows, zone: ZoneInfo, value_width: int) -> Table:
     drawn = _table(rows[0]["dimension"], "requests", "±", "%", "MB", "errors", "")
     totals = Counter[datetime]()
     for row in rows:
@@ -95,7 +95,7 @@ def _values(rows: Rows, zone: ZoneInfo) -> Table:
         value = printable(row["value"])
         drawn.add_row(
             # Text: what a stranger wrote is no markup of ours
-            Text(value if len(value) <= _VALUE_WIDTH else value[: _VALUE_WIDTH - 1] + "…"),
+            Text(value if len(value) <= value_width else value[: value_width - 1] + "…"),
             _short(row["requests"]),
             _short(row["requests_error"]) if row["requests_error"] else "",
             f"{100 * row['requests'] / (totals[row['from']] or 1):.1f}",

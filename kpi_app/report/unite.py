@@ -1,8 +1,9 @@
 """The stored windows of a span, united: visitors and percentiles of a week are those of its lines."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -18,6 +19,9 @@ from kpi_app.sinks.read import states
 
 #: Windows that are in hand at once.
 _PAGE = 60
+
+#: Told, after each few windows, how many seconds of how many are united, and of how many windows.
+OnWindows = Callable[[int, int, int], None]
 
 
 class Asked(NamedTuple):
@@ -38,7 +42,12 @@ def dimensions(feed: Feed) -> tuple[str, ...]:
 
 
 async def report(
-    database: Database, feed: Feed, sizes_s: Sequence[int], asked: Asked, most_states: int | None = None
+    database: Database,
+    feed: Feed,
+    sizes_s: Sequence[int],
+    asked: Asked,
+    most_states: int | None = None,
+    told: OnWindows = lambda done_s, total_s, windows: None,
 ) -> list[dict[str, Any]]:
     """A row a span with the columns of the feed's table; or, by a dimension, a row a value of it.
 
@@ -48,14 +57,20 @@ async def report(
     if asked.by is not None and asked.by not in dimensions(feed):
         raise UserError(f"unknown dimension {asked.by!r}: one of {', '.join(dimensions(feed))}")
     rows: list[dict[str, Any]] = []
-    left = most_states
+    read, before_s, total_s = 0, 0, sum(one.seconds for one in asked.spans)
     async with database.session() as session:
         for one in asked.spans:
-            total, read = await _united(session, feed, one, sizes_s, left)
-            left = None if left is None else left - read
+            left = None if most_states is None else most_states - read
+            here = partial(_told_after, told, before_s, total_s, read)
+            total, read_here = await _united(session, feed, one, sizes_s, left, here)
+            read, before_s = read + read_here, before_s + one.seconds
             if total is not None:
                 rows += await asyncio.to_thread(_rows, feed, one, total.values, asked)
     return rows
+
+
+def _told_after(told: OnWindows, before_s: int, total_s: int, read: int, done_s: int, windows: int) -> None:
+    told(before_s + done_s, total_s, read + windows)
 
 
 async def overview(
@@ -71,17 +86,24 @@ async def overview(
 
 
 async def _united(
-    session: Session, feed: Feed, one: Span, sizes_s: Sequence[int], most_states: int | None
+    session: Session,
+    feed: Feed,
+    one: Span,
+    sizes_s: Sequence[int],
+    most_states: int | None,
+    told: Callable[[int, int], None] = lambda done_s, windows: None,
 ) -> tuple[Segment | None, int]:
     """The windows of a span as one segment, None where there are none, and how many were read."""
     total: Segment | None = None
-    read = 0
-    async for encoded in _states(session, feed, one, sorted(sizes_s, reverse=True)):
+    read = done_s = 0
+    async for size_s, encoded in _states(session, feed, one, sorted(sizes_s, reverse=True)):
         read += len(encoded)
         if most_states is not None and read > most_states:
             raise UserError("too many windows to read: ask for a shorter span, or for whole hours")
         total = total or empty(feed.measures)
         await asyncio.to_thread(_add, total, encoded, feed)
+        done_s += size_s * len(encoded)
+        told(done_s, read)
     return total, read
 
 
@@ -89,8 +111,10 @@ def _add(total: Segment, encoded: Sequence[bytes], feed: Feed) -> None:
     absorb(total, span(encoded, feed.measures), feed.measures)
 
 
-async def _states(session: Session, feed: Feed, one: Span, sizes_s: Sequence[int]) -> AsyncIterator[list[bytes]]:
-    """Encoded windows that make up a span: the largest that are closed, the smaller ones where there is none."""
+async def _states(
+    session: Session, feed: Feed, one: Span, sizes_s: Sequence[int]
+) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Encoded windows, and their size, that make up a span: the largest that are closed, else the smaller ones."""
     for piece in pieces(one, sizes_s):
         smaller = [size_s for size_s in sizes_s if size_s < piece.size_s]
         found: list[datetime] = []
@@ -99,11 +123,11 @@ async def _states(session: Session, feed: Feed, one: Span, sizes_s: Sequence[int
             page = await states(session, feed, piece.size_s, utc(start_s), utc(end_s), only_closed=bool(smaller))
             found += page
             if page:
-                yield list(page.values())
+                yield piece.size_s, list(page.values())
         if smaller:
             for gap in missing(piece, [int(start.timestamp()) for start in found]):
-                async for encoded in _states(session, feed, gap, smaller):
-                    yield encoded
+                async for found_there in _states(session, feed, gap, smaller):
+                    yield found_there
 
 
 def _rows(feed: Feed, one: Span, values: Values, asked: Asked) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -12,6 +12,10 @@ from kpi_app.sinks import queries
 from kpi_app.sinks.connect import Database, Limits, Session
 
 _SQL = queries.load("migrate")
+
+
+#: Told, before each file, how many of how many are applied, and its name.
+OnFile = Callable[[int, int, str], None]
 
 
 class Migration(NamedTuple):
@@ -35,18 +39,22 @@ def _read(file: Traversable) -> Migration:
 
 
 async def migrate(
-    dsn: str, timezone: str = "UTC", files: Sequence[Migration] | None = None, limits: Limits | None = None
+    dsn: str,
+    timezone: str = "UTC",
+    files: Sequence[Migration] | None = None,
+    limits: Limits | None = None,
+    told: OnFile = lambda done, total, name: None,
 ) -> list[str]:
     """Apply what was not applied yet and set the time zone of the views; returns the names of what was applied.
 
-    Safe to run by many at once. Raises `UserError` when the database can't be reached or used, when a file
-    that was applied has changed since or is not known here, and for an unknown time zone.
+    Safe to run by many at once. `told` hears which file is next. Raises `UserError` when the database can't be
+    reached or used, when a file that was applied has changed since or is not known here, and for an unknown time zone.
     """
     files = migrations() if files is None else files
     _check_zone(timezone)
     try:
         async with Database(dsn, limits or Limits(command_s=None)) as database:
-            return await _migrate(database, files, timezone)
+            return await _migrate(database, files, timezone, told)
     except (SinkBusy, SinkRefused) as error:
         raise UserError(str(error)) from error
 
@@ -66,16 +74,16 @@ async def pending(session: Session, files: Sequence[Migration]) -> list[Migratio
     return [file for file in files if file.name not in applied]
 
 
-async def _migrate(database: Database, files: Sequence[Migration], timezone: str) -> list[str]:
-    applied = []
-    while file := await _apply_next(database, files):
+async def _migrate(database: Database, files: Sequence[Migration], timezone: str, told: OnFile) -> list[str]:
+    applied: list[str] = []
+    while file := await _apply_next(database, files, told):
         applied.append(file.name)
     async with database.transaction() as session:
         await _set_zone(session, timezone)
     return applied
 
 
-async def _apply_next(database: Database, files: Sequence[Migration]) -> Migration | None:
+async def _apply_next(database: Database, files: Sequence[Migration], told: OnFile) -> Migration | None:
     async with database.transaction() as session:
         await session.execute(_SQL["lock"])  # for the transaction only: who dies or freezes lets go of it
         if not await session.value(_SQL["has_book"]):
@@ -83,6 +91,7 @@ async def _apply_next(database: Database, files: Sequence[Migration]) -> Migrati
         todo = await pending(session, files)
         if not todo:
             return None
+        told(len(files) - len(todo), len(files), todo[0].name)
         await session.execute(todo[0].sql)
         await session.execute(_SQL["record"], todo[0].name, todo[0].sha256)
         return todo[0]

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
-from kpi_app.report.ask import Wish, resolve
+from kpi_app.report.ask import Wish, resolve, sizes
 from kpi_app.report.unite import overview, report
 from kpi_app.sinks import read
 from kpi_app.sinks.connect import Database, Limits
@@ -41,6 +41,10 @@ class PostgresReader:
     async def ping(self) -> None:
         """Return when the books can be read, which needs the connection, the tables and the rights."""
         await read.ledger(self._probe, self._topic)
+
+    async def sizes(self) -> Sequence[int]:
+        """The sizes of the windows that there are, seconds, the base first."""
+        return await sizes(self._rows, self._feed, self._base_s)
 
     async def windows(
         self, size_s: int, start: datetime | None, end: datetime | None, limit: int

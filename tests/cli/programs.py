@@ -80,6 +80,14 @@ class Program:
         return self.process.pid
 
     @property
+    def types_as_before(self) -> bool:
+        """Whether its terminal, now that it has ended, shows what is typed and takes it by the line."""
+        assert self._screen
+        assert self._screen.modes is not None
+        wanted = termios.ECHO | termios.ICANON
+        return self._screen.modes & wanted == wanted
+
+    @property
     def out(self) -> str:
         """What it has printed so far; in a terminal with all that goes to stderr."""
         return self._files[0].read_text(errors="replace")
@@ -100,6 +108,17 @@ class Program:
     def tell(self, number: signal.Signals) -> None:
         """Send a signal as a terminal does: to the whole group."""
         os.killpg(self.pid, number)
+
+    def press(self, keys: bytes) -> None:
+        """Type into its terminal."""
+        assert self._screen
+        self._screen.press(keys)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give its terminal another size."""
+        assert self._screen
+        self._screen.resize(columns, rows)
+        self.tell(signal.SIGWINCH)  # the kernel's part, where the terminal is that of its session
 
     def wait(self) -> Done:
         """Wait for its end."""
@@ -122,15 +141,24 @@ class _Screen:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._ours, self.end = pty.openpty()
-        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
+        self.resize(_COLUMNS, _ROWS)
+        #: How it takes what is typed, once the program has ended: echo and whole lines, unless it was left otherwise.
+        self.modes: int | None = None
         self._reader = threading.Thread(target=self._read)
 
     def begin(self) -> None:
         os.close(self.end)
         self._reader.start()
 
+    def press(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def close(self) -> None:
         self._reader.join()
+        self.modes = termios.tcgetattr(self._ours)[3]
         os.close(self._ours)
 
     def _read(self) -> None:

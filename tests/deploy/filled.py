@@ -35,18 +35,19 @@ async def fill(deployed: Deployed) -> None:
         sink = await store.sink(larger_s=(3_600, 86_400))
         owners = [Owner(0), Owner(1)]
         for number, owner in enumerate(owners):
-            _read(owner, [line(i) for i in range(number, 360, 2)])
-        _read(owners[0], [line(2), "no line at all"])
+            read(owner, [line(i) for i in range(number, 360, 2)])
+        read(owners[0], [line(2), "no line at all"])
         for owner in owners:
             await sink.flush(owner.checkpoint())
         await settle(sink)
-        _read(owners[1], [line(360)])
+        read(owners[1], [line(360)])
         await sink.flush(owners[1].checkpoint())
     finally:
         await store.close()
 
 
-def _read(owner: Owner, lines: list[str]) -> None:
+def read(owner: Owner, lines: list[str]) -> None:
+    """Read lines of a log as a worker does."""
     first = owner.state.ledger.next_offset
     records = [SimpleNamespace(offset=first + i, timestamp=-1, value=it.encode()) for i, it in enumerate(lines)]
     by = Folding(ACCESS, Reading(visitor_key=b"0123456789abcdef"), RULES)

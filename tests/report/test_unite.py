@@ -138,3 +138,14 @@ async def test_an_overview_of_nothing_is_none_and_of_too_much_is_refused(asks: A
     assert await overview(asks.database, ACCESS, SIZES_S, Span(T0 - 7_200, T0 - 3_600), 5) is None
     with pytest.raises(UserError, match="too many windows"):
         await overview(asks.database, ACCESS, SIZES_S, Span(T0, T0 + 172_800), 5, most_states=3)
+
+
+async def test_a_report_tells_how_far_it_is(asks: Asks) -> None:
+    """Seconds and windows that only grow, up to all that there are."""
+    told: list[tuple[int, int, int]] = []
+    asked, sizes_s = await resolve(Wish(window="1d"), asks.database, ACCESS, 60, UTC)
+    await report(asks.database, ACCESS, sizes_s, asked, told=lambda *far: told.append(far))
+    assert told == sorted(told)
+    assert {total_s for _, total_s, _ in told} == {sum(span.seconds for span in asked.spans)}
+    assert all(done_s <= total_s for done_s, total_s, _ in told)
+    assert len(asked.spans) <= len(told) <= told[-1][2]

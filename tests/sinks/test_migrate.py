@@ -25,6 +25,16 @@ async def test_files_are_applied_once_in_order(database: str) -> None:
     assert await migrate(database, files=[*base, one, two]) == []
 
 
+async def test_it_is_told_which_file_is_next(database: str) -> None:
+    """With how many of how many are applied; nothing, where nothing is left."""
+    told: list[tuple[int, int, str]] = []
+    files = [*migrations(), _file("9998_y.sql", "SELECT 1"), _file("9999_z.sql", "SELECT 2")]
+    await migrate(database, files=files[:-1])
+    for _ in range(2):
+        await migrate(database, files=files, told=lambda *next_: told.append(next_))
+    assert told == [(len(files) - 1, len(files), "9999_z.sql")]
+
+
 async def test_many_may_migrate_at_once(database: str) -> None:
     """Workers that start together apply each file once, between them."""
     applied = await asyncio.gather(*[migrate(database) for _ in range(6)])

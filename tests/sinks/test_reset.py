@@ -24,6 +24,14 @@ async def test_reset_forgets_everything_of_the_feed(store: Store) -> None:
     await store.unopened(topic="other", window_s=10).open()
 
 
+async def test_it_is_told_which_table_is_next(store: Store) -> None:
+    """Each of those that are emptied, with how many of how many are done."""
+    told: list[tuple[int, int, str]] = []
+    await reset(store.dsn, ACCESS, told=lambda *next_: told.append(next_))
+    assert [(done, total) for done, total, _ in told] == [(done, 5) for done in range(5)]
+    assert {"segment", "access_kpi", "access_kpi_by"} < {name for _, _, name in told}
+
+
 async def test_reset_leaves_other_feeds_alone(store: Store) -> None:
     """Tables are shared by feeds: those of another topic stay."""
     sink = await store.sink()

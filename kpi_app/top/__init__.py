@@ -1,0 +1,1 @@
+"""`kpi top`: what the live page shows, in a terminal."""
