@@ -1,0 +1,62 @@
+"""A short run of what `make chaos` does for as long as one likes, and proof that it can fail."""
+
+from pathlib import Path
+from time import monotonic
+
+from tests.chaos.run import check, run
+from tests.chaos.schedule import TWO
+from tests.chaos.stage import Options, Stage, opened
+from tests.conftest import execute
+from tests.exactness.lines import at
+from tests.exactness.workers import until
+
+OPTIONS = Options(
+    seed=6,
+    minutes=10,  # the faults are what ends it
+    workers=2,
+    rate=2_000,
+    partitions=4,
+    only=("connections cut in mid-transaction", "worker killed, empty disk", "postgres killed", TWO, "broker killed"),
+)
+
+#: Of what is told of a row or a segment of the smallest windows, one line more or less.
+_ONE_MORE = "UPDATE segment SET requests = requests + 1 WHERE ctid = (SELECT ctid FROM segment LIMIT 1)"
+_IN_A_ROW = """
+UPDATE access_kpi SET requests = requests + ({by})
+ WHERE (window_seconds, window_start) = (SELECT min(window_seconds), min(window_start) FROM access_kpi)
+"""
+
+
+async def test_faults_change_no_number_and_a_changed_number_is_found(tmp_path: Path) -> None:
+    """After every fault all is got over and every row is right; a line too few, too many or not read is told."""
+    async with opened(OPTIONS, tmp_path) as stage:
+        outcome = await run(stage, OPTIONS, monotonic())
+        assert outcome.exact, [*outcome.wrong, *outcome.verdict.differences]
+        assert [fault.kind for fault in outcome.happened] == list(OPTIONS.only)
+        assert outcome.lines == stage.producer.sent > 10_000
+        assert outcome.looks > 0
+        await stage.fleet.stop_all()
+        await _is_told(stage)
+
+
+async def _is_told(stage: Stage) -> None:
+    """Change one thing after the other, with nobody there to mend it; `check` and `watch` have to see it."""
+    dsn = stage.postgres.dsn
+    for by, lost, twice in ((-1, 1, 0), (+3, 0, 2)):
+        await execute(dsn, _IN_A_ROW.format(by=by))
+        _, verdict = await check(stage, OPTIONS.partitions)
+        assert (verdict.lost, verdict.twice) == (lost, twice)
+        assert len(verdict.differences) == 1
+    await execute(dsn, _IN_A_ROW.format(by=-2))
+    stage.producer._hand_over(at(1, 0))
+    stage.producer._client.flush()
+    _, verdict = await check(stage, OPTIONS.partitions, patience_s=0.1)
+    assert (verdict.lost, verdict.twice) == (1, 0)
+    assert any("not all is in its row" in line for line in verdict.differences)
+    assert not stage.watch.broken
+    await execute(dsn, _ONE_MORE)
+
+    async def seen() -> bool:
+        return bool(stage.watch.broken)
+
+    await until("the broken ledger", seen)
