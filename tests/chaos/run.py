@@ -6,6 +6,7 @@ python -m tests.chaos.run --minutes 5 --seed 1 --workers 3 --rate 5000
 import argparse
 import asyncio
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Any
 from kpi_app import __version__
 from tests.chaos.compare import Verdict, compare, listings
 from tests.chaos.copy import Kept, read_back
-from tests.chaos.faults import inject
+from tests.chaos.faults import Unheard, inject
 from tests.chaos.report import add_up, append, table
 from tests.chaos.schedule import Planned, schedule
 from tests.chaos.stage import SIZES_S, TOP, TOPIC, Options, Stage, opened
@@ -123,7 +124,7 @@ async def _happen(stage: Stage, planned: Planned, outcome: Outcome, began_s: flo
         happened.what = await inject(stage, planned)
         happened.lasted_s = round(monotonic() - began_s - happened.at_s, 1)
         happened.recovered_s = round(await stage.watch.got_over(), 2)
-    except Unmet as unmet:
+    except (Unheard, Unmet) as unmet:
         outcome.wrong.append(f"fault {planned.number}, {' + '.join(planned.kinds)}: {unmet}")
     over = "never got over" if happened.recovered_s is None else f"got over in {happened.recovered_s:.1f} s"
     _say(f"{happened.at_s:7.1f} s  {planned.number:3} {happened.kind}: {happened.what}; {over}")
@@ -198,6 +199,7 @@ def main() -> int:
     results, keep = arguments.pop("results"), arguments.pop("keep")
     options = Options(**arguments | {"only": tuple(arguments["only"])})
     directory = Path(tempfile.mkdtemp(prefix="kpi-chaos-"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave nothing running or mounted behind
     _say(f"seed {options.seed}: {options.workers} workers, {options.rate:,.0f} lines/s, {options.minutes:g} minutes")
     try:
         outcome = asyncio.run(once(options, directory))
