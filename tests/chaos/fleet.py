@@ -56,6 +56,8 @@ class Worker:
 
     def start(self) -> None:
         """Start the process; doesn't wait for anything."""
+        if self._kept is not None:
+            self._kept.stop()  # lets go of one that ended by itself
         self._starts += 1
         self._said = 0
         self.stopping = self.frozen = False

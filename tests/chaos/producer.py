@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from random import Random
 
@@ -77,13 +77,22 @@ class Producer(threading.Thread):
         try:
             began_s = time.monotonic()
             while not self._enough.wait(_TICK_S):
-                self._send(int((time.monotonic() - began_s) * self._rate) - self.sent)
-            while self._client.flush(_ASK_S):
-                pass
+                self._send_due(int((time.monotonic() - began_s) * self._rate) - self.sent)
+            self._flush()
         except BaseException as error:
             self.error = error
 
-    def _send(self, count: int) -> None:
+    def send(self, records: Iterable[Record]) -> None:
+        """Send these, too; only once finished. Returns when the broker has them."""
+        for record in records:
+            self._hand_over(record)
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._client.flush(_ASK_S):
+            pass
+
+    def _send_due(self, count: int) -> None:
         partitions = self._source.partitions
         per_partition = -(-count // partitions)
         if per_partition <= 0:

@@ -45,6 +45,7 @@ class Options:
 class Stage:
     """What faults happen to."""
 
+    directory: Path
     kafka: EmbeddedKafka
     postgres: EmbeddedPostgres
     settings: dict[str, str]
@@ -75,7 +76,7 @@ async def opened(options: Options, directory: Path) -> AsyncIterator[Stage]:
             "KPI_TOPIC": TOPIC,
             "KPI_WINDOWS": ",".join(f"{size_s}s" for size_s in SIZES_S),
             "KPI_GRACE": f"{GRACE_S}s",
-            "KPI_IDLE_AFTER": "10s",  # so that at last all windows close
+            "KPI_IDLE_AFTER": "5s",  # so that at last all windows close
             "KPI_TOP": str(TOP),
         }
         source = Lines(options.partitions, options.seed)
@@ -86,7 +87,7 @@ async def opened(options: Options, directory: Path) -> AsyncIterator[Stage]:
             producer.start()
             async with Watch(postgres.dsn, lambda: producer.ends, lambda: fleet.whole) as watch:
                 await watch.got_over()
-                yield Stage(kafka, postgres, settings, fleet, producer, watch)
+                yield Stage(directory, kafka, postgres, settings, fleet, producer, watch)
     finally:
         await asyncio.gather(asyncio.to_thread(kafka.kill), asyncio.to_thread(postgres.kill))
 

@@ -25,7 +25,7 @@ class Listed:
         self._sizes_s = tuple(sizes_s)
         # by the smallest windows only, with their start in seconds: the larger ones are sums of these
         self._visitors: dict[int, set[tuple[str, str]]] = defaultdict(set)
-        self._values: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._values: dict[tuple[int, str, str], list[int]] = defaultdict(_nothing)
 
     def add(self, value: bytes) -> None:
         """Count a record that was accepted."""
@@ -41,6 +41,13 @@ class Listed:
             counts = self._values[start_s, dimension, one]
             for place, more in enumerate((1, int(size), status[0] in "45")):
                 counts[place] += more
+
+    def unite(self, other: "Listed") -> None:
+        """Add what another one has counted."""
+        for start_s, seen in other._visitors.items():
+            self._visitors[start_s] |= seen
+        for key, more in other._values.items():
+            self._values[key] = list(map(sum, zip(self._values[key], more, strict=True)))
 
     @property
     def values(self) -> dict[Key, list[int]]:
@@ -64,6 +71,10 @@ class Listed:
 
     def _windows(self, start_s: int) -> list[tuple[int, datetime]]:
         return [(size_s, datetime.fromtimestamp(start_s // size_s * size_s, UTC)) for size_s in self._sizes_s]
+
+
+def _nothing() -> list[int]:
+    return [0, 0, 0]
 
 
 @lru_cache(maxsize=10_000)  # strptime would take most of a recount's time, and lines come together

@@ -36,6 +36,15 @@ class Truth(NamedTuple):
     dead_letters: Counter[tuple[int, int, str]]
 
 
+class Part(NamedTuple):
+    """What one partition comes to."""
+
+    count: Recount
+    listed: Listed
+    books: dict[str, Any]
+    dead_letters: Counter[tuple[int, int, str]]
+
+
 def truth(
     sent: Mapping[int, Iterable[Sent]], lost: Mapping[int, int], sizes_s: Sequence[int] = (WINDOW_S, LARGER_S)
 ) -> Truth:
@@ -43,25 +52,36 @@ def truth(
 
     `lost`: offsets that were removed before they were read. `sizes_s`: of the windows, the base (`WINDOW_S`) first.
     """
-    counts = {partition: _count(records) for partition, records in sent.items()}
+    parts = {number: part(number, records, lost.get(number, 0), sizes_s) for number, records in sent.items()}
+    return united(parts, sizes_s)
+
+
+def part(partition: int, records: Iterable[Sent], lost: int, sizes_s: Sequence[int]) -> Part:
+    """The same of one partition; partitions have nothing in common until their windows are united."""
+    count, listed, letters = _count(records), Listed(sizes_s), Counter[tuple[int, int, str]]()
+    next_offset = 0
+    for number, record in enumerate(records):
+        next_offset = record.offset + 1
+        if number in count.reasons:
+            letters[partition, record.offset, count.reasons[number]] += 1
+        elif record.value is not None:
+            listed.add(record.value)
+    return Part(count, listed, _books(count, next_offset, lost), letters)
+
+
+def united(parts: Mapping[int, Part], sizes_s: Sequence[int]) -> Truth:
+    """What all partitions come to."""
     listed, letters = Listed(sizes_s), Counter[tuple[int, int, str]]()
-    books = {}
-    for partition, count in counts.items():
-        next_offset = 0
-        for number, record in enumerate(sent[partition]):
-            next_offset = record.offset + 1
-            if number in count.reasons:
-                letters[partition, record.offset, count.reasons[number]] += 1
-            elif record.value is not None:
-                listed.add(record.value)
-        books[partition] = _books(count, next_offset, lost.get(partition, 0))
+    for each in parts.values():
+        listed.unite(each.listed)
+        letters.update(each.dead_letters)
     visitors = listed.visitors
     rows = {
         (size_s, start): row | {"unique_visitors": visitors[size_s, start]}
         for size_s in sizes_s
-        for start, row in _rows(counts.values(), size_s).items()
+        for start, row in _rows([each.count for each in parts.values()], size_s).items()
     }
-    return Truth(rows, listed.values, books, letters)
+    return Truth(rows, listed.values, {number: each.books for number, each in parts.items()}, letters)
 
 
 def _count(records: Iterable[Sent]) -> Recount:
