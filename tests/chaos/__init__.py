@@ -9,7 +9,7 @@
     stage.py      broker, Postgres, topic, fleet and lines, put together
     producer.py   lines at a rate, in a thread; it knows what the broker has acknowledged
     watch.py      looks at the database all the time: what must hold in every state, and when a fault is got over
-    copy.py       what the topic really holds, read back
+    topic.py      what the topic really holds, read back
     compare.py    every row, book, list and dead letter against the recount of that
     report.py     results of runs, added up to a table
     run.py        one run

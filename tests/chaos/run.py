@@ -22,11 +22,11 @@ from typing import Any
 
 from kpi_app import __version__
 from tests.chaos.compare import Verdict, compare, listings
-from tests.chaos.copy import Kept, read_back
 from tests.chaos.faults import Unheard, inject
 from tests.chaos.report import add_up, append, table
 from tests.chaos.schedule import Planned, schedule
 from tests.chaos.stage import SIZES_S, TOP, TOPIC, Options, Stage, opened
+from tests.chaos.topic import Copy, read_back
 from tests.chaos.watch import PATIENCE_S
 from tests.exactness import rig as exactness
 from tests.exactness.lines import Source
@@ -166,7 +166,7 @@ async def check(stage: Stage, options: Options, expected: Truth, patience_s: flo
     return verdict
 
 
-def _unkept(acknowledged: Mapping[int, int], kept: Mapping[int, Kept]) -> list[str]:
+def _unkept(acknowledged: Mapping[int, int], kept: Mapping[int, Copy]) -> list[str]:
     """Kafka itself must have what it acknowledged, or the run says nothing."""
     return [
         f"Kafka acknowledged {count} lines in partition {partition} and holds {kept[partition].records}"

@@ -141,7 +141,8 @@ class Watch:
         if closed < self._closed:
             broken.append(f"of {self._closed} closed rows {closed} are left")
         self._closed = max(closed, self._closed)
-        self.broken += broken[: _KEPT - len(self.broken)]
+        new = [line for line in broken if line not in self.broken]
+        self.broken += new[: max(0, _KEPT - len(self.broken))]
 
 
 def _covers(offsets: Mapping[int, int], target: Mapping[int, int]) -> bool:

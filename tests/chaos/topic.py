@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -11,13 +12,15 @@ from tests.exactness.truth import Sent
 #: Offset, time in milliseconds, length of the value or -1 for none.
 _HEAD = struct.Struct("<qqi")
 _LIMIT_S = 30.0
+#: So long does the client wait for as many records as were asked for, at the end of the topic, too.
+_TAKE_S = 0.5
 
 
 class Incomplete(Exception):
     """The topic could not be read from offset 0 to its end."""
 
 
-class Kept:
+class Copy:
     """The records of one partition, in the order of their offsets; can be gone through several times."""
 
     def __init__(self, file: Path) -> None:
@@ -39,7 +42,7 @@ class Kept:
                 yield Sent(offset, None if length < 0 else file.read(length), timestamp_ms)
 
 
-def read_back(brokers: str, topic: str, partitions: int, directory: Path) -> dict[int, Kept]:
+def read_back(brokers: str, topic: str, partitions: int, directory: Path) -> dict[int, Copy]:
     """All committed records, by partition. Raises `Incomplete`."""
     consumer = Consumer(
         {
@@ -57,22 +60,25 @@ def read_back(brokers: str, topic: str, partitions: int, directory: Path) -> dic
             low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_LIMIT_S)
             if low:
                 raise Incomplete(f"{topic}/{partition} begins at offset {low}")
-            kept[partition] = Kept(directory / f"partition-{partition}")
+            kept[partition] = Copy(directory / f"partition-{partition}")
             (directory / f"partition-{partition}").write_bytes(b"")
             if end:
                 left[partition] = end
         consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+        until_s = monotonic() + _LIMIT_S
         while left:
-            _take(consumer, kept, left)
+            if _take(consumer, kept, left):
+                until_s = monotonic() + _LIMIT_S
+            elif monotonic() > until_s:
+                raise Incomplete(f"nothing came any more; missing up to {left}")
     finally:
         consumer.close()
     return kept
 
 
-def _take(consumer: Consumer, kept: dict[int, Kept], left: dict[int, int]) -> None:
-    messages = consumer.consume(10_000, timeout=_LIMIT_S)
-    if not messages:
-        raise Incomplete(f"nothing came any more; missing up to {left}")
+def _take(consumer: Consumer, kept: dict[int, Copy], left: dict[int, int]) -> bool:
+    """Keep what comes next, if anything does; takes partitions that are complete out of `left`."""
+    messages = consumer.consume(10_000, timeout=_TAKE_S)
     found: dict[int, list[Sent]] = {}
     for message in messages:
         if error := message.error():
@@ -86,3 +92,4 @@ def _take(consumer: Consumer, kept: dict[int, Kept], left: dict[int, int]) -> No
         kept[partition].extend(records)
         if records[-1].offset + 1 == left[partition]:
             del left[partition]
+    return bool(messages)
