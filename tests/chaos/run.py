@@ -207,6 +207,8 @@ def _options() -> argparse.Namespace:
 
 def main() -> int:
     """The command."""
+    if sys.platform != "linux":
+        sys.exit("make chaos needs Linux: elsewhere the disk of a running worker can't be made full")
     arguments = vars(_options())
     results, keep = arguments.pop("results"), arguments.pop("keep")
     options = Options(**arguments | {"only": tuple(arguments["only"])})
