@@ -24,7 +24,7 @@ from kpi_app import __version__
 from tests.chaos.compare import Verdict, compare, listings
 from tests.chaos.faults import Unheard, inject
 from tests.chaos.report import add_up, append, table
-from tests.chaos.schedule import Planned, schedule
+from tests.chaos.schedule import DECK, TWO, Planned, schedule
 from tests.chaos.stage import SIZES_S, TOP, TOPIC, Options, Stage, opened
 from tests.chaos.topic import Copy, read_back
 from tests.chaos.watch import PATIENCE_S
@@ -199,7 +199,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=default.rate, help="lines a second")
     parser.add_argument("--partitions", type=int, default=default.partitions)
     parser.add_argument("--speed", type=float, default=default.speed, help="seconds of event time in a second")
-    parser.add_argument("--only", action="append", default=[], help="this fault, in the order given; no others")
+    kinds = [*DECK, TWO]
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=kinds,
+        metavar="FAULT",
+        help="this fault, in the order given; no others",
+    )
     parser.add_argument("--results", type=Path, default=Path("chaos.jsonl"), help="where the result is added")
     parser.add_argument("--keep", action="store_true", help="keep logs and data even when all is exact")
     return parser.parse_args()
