@@ -62,7 +62,9 @@ class Outcome:
     #: What else was wrong: states on the way, a fault that was not got over, a worker that wanted help.
     wrong: list[str] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
+    #: In the topic, and handed to its client: a broker that is killed may get a batch twice.
     lines: int = 0
+    sent: int = 0
     looks: int = 0
     seconds: float = 0.0
 
@@ -80,6 +82,7 @@ class Outcome:
             **{name: value for name, value in asdict(options).items() if name != "only"},
             "seconds": round(self.seconds, 1),
             "lines": self.lines,
+            "sent": self.sent,
             "exact": self.exact,
             "lost": self.verdict.lost,
             "counted_twice": self.verdict.twice,
@@ -113,7 +116,7 @@ async def run(stage: Stage, options: Options, began_s: float) -> Outcome:
     outcome.lines = sum(books["lines"] for books in expected.books.values())
     stage.fleet.check()
     outcome.wrong += unkept
-    outcome.looks = stage.watch.looks
+    outcome.sent, outcome.looks = stage.producer.sent, stage.watch.looks
     outcome.wrong += stage.watch.broken
     outcome.wrong += [f"worker {end.worker} ended: {end.said}" for end in stage.fleet.ends if end.wants_help]
     outcome.ends.update(f"{end.code}: {end.said[:160]}" for end in stage.fleet.ends)
