@@ -8,8 +8,13 @@ ARGS ?=
 # The first of these that is new enough; name another with PYTHON=…
 PYTHONS := python3 python3.13 python3.12 python3.11
 
+MINUTES ?= 5
+SEED ?= 1
+WORKERS ?= 3
+RATE ?= 5000
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test lint format bench env screenshots clean
+.PHONY: help setup demo dev test chaos lint format bench env screenshots clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */\1	/' \
@@ -45,6 +50,9 @@ dev: $(STAMP)  ## run the Procfile, worker and shipper, on an embedded Kafka and
 
 test: $(STAMP)  ## run all tests, those against a real Kafka and Postgres among them (ARGS=… for pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+chaos: $(STAMP)  ## faults under load for MINUTES=5, by SEED=1, with WORKERS=3 and RATE=5000; then every row is compared
+	@$(BIN)/python -m tests.chaos.run --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) --rate $(RATE) $(ARGS)
 
 lint: $(STAMP)  ## check format, style and types
 	$(BIN)/ruff format --check

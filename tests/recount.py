@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_VALUE = 262_144
@@ -164,6 +165,7 @@ def unwrap(value: str | bytes | None) -> str:
     return line
 
 
+@lru_cache(maxsize=10_000)  # strptime would take most of the time of a recount of millions
 def _time(text: str) -> datetime:
     try:
         if TIME.fullmatch(text) is None:

@@ -18,7 +18,7 @@ GRACE_S = 10
 #: Where event time starts; far behind the clock, which must not matter.
 _START_S = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 
-_STATUSES = (200, 200, 200, 200, 204, 301, 304, 404, 404, 500, 502, 101, 600)
+STATUSES = (200, 200, 200, 200, 204, 301, 304, 404, 404, 500, 502, 101, 600)
 
 _UNREADABLE: tuple[bytes | None, ...] = (
     b"not a line at all",
@@ -46,22 +46,26 @@ def at(
     size: int = 100,
     written_s: float | None = None,
     client: str = "192.0.2.7",
+    path: str = "",
 ) -> Record:
     """One readable line of this event time (seconds since `_START_S`), written then or at `written_s`."""
     when = datetime.fromtimestamp(_START_S + int(event_s), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
-    line = f'{client} - - [{when}] "GET /{size % 7}?{partition} HTTP/1.1" {status} {size} "-" "test"'
+    line = f'{client} - - [{when}] "GET /{path or size % 7}?{partition} HTTP/1.1" {status} {size} "-" "test"'
     return Record(partition, line.encode(), int((_START_S + (event_s if written_s is None else written_s)) * 1_000))
 
 
 class Source:
     """Makes lots, each one later in event time than those before; the same ones for the same seed."""
 
+    #: Of the lines on time, how many are followed by one that is late, from the future, unreadable.
+    late, future, unreadable = 0.2, 0.1, 0.2
+
     def __init__(self, partitions: int, seed: int = 1) -> None:
         self.partitions = partitions
         self._random = Random(seed)  # noqa: S311  no secret
         self._now_s = 0.0
 
-    def lot(self, per_partition: int = 12, windows: int = 4) -> list[Record]:
+    def lot(self, per_partition: int = 12, windows: float = 4) -> list[Record]:
         """On-time lines over so many windows in each partition, with late, future and unreadable ones among them."""
         step_s = windows * WINDOW_S / per_partition
         records: list[Record] = []
@@ -75,18 +79,23 @@ class Source:
         pick, now_s = self._random, self._now_s
         records = [self._line(partition, now_s - pick.uniform(0, 3), now_s)]
         chance = pick.random()
-        if chance < 0.2:
+        if chance < self.late:
             records.append(self._line(partition, max(0, now_s - pick.uniform(2, 6) * (WINDOW_S + GRACE_S)), now_s))
-        elif chance < 0.3:
+        elif (chance := chance - self.late) < self.future:
             records.append(self._line(partition, now_s + 100, now_s))
-        elif chance < 0.5:
+        elif chance - self.future < self.unreadable:
             records.append(Record(partition, pick.choice(_UNREADABLE), int((_START_S + now_s) * 1_000)))
         return records
 
+    def _request(self, pick: Random) -> tuple[str, int, int, str]:
+        """Client, status, size, path."""
+        client, status = f"192.0.{pick.randrange(4)}.{pick.randrange(1, 9)}", pick.choice(STATUSES)
+        return client, status, (size := pick.randrange(5_000)), str(size % 7)
+
     def _line(self, partition: int, event_s: float, now_s: float) -> Record:
         pick = self._random
-        client = f"192.0.{pick.randrange(4)}.{pick.randrange(1, 9)}"
-        record = at(partition, event_s, pick.choice(_STATUSES), pick.randrange(5_000), now_s, client)
+        client, status, size, path = self._request(pick)
+        record = at(partition, event_s, status, size, now_s, client, path)
         if pick.random() < 0.5:
             assert record.value is not None
             envelope = {"@timestamp": now_s, "path": "/log", "log": record.value.decode()}

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 #: The lines of `tests.exactness.lines`.
@@ -18,13 +19,13 @@ DIMENSIONS = ("status", "method", "protocol", "path", "referrer", "client")
 
 
 class Listed:
-    """Grows by one counted record after the other."""
+    """Grows by one counted record after the other. `sizes_s`: of the windows, each a multiple of the one before."""
 
     def __init__(self, sizes_s: Iterable[int]) -> None:
         self._sizes_s = tuple(sizes_s)
-        self._visitors: dict[tuple[int, datetime], set[tuple[str, str]]] = defaultdict(set)
-        #: Requests, bytes and errors; every window has the row of the others.
-        self.values: dict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+        # by the smallest windows only, with their start in seconds: the larger ones are sums of these
+        self._visitors: dict[int, set[tuple[str, str]]] = defaultdict(set)
+        self._values: dict[tuple[int, str, str], list[int]] = defaultdict(_nothing)
 
     def add(self, value: bytes) -> None:
         """Count a record that was accepted."""
@@ -32,22 +33,53 @@ class Listed:
         match = _LINE.fullmatch(text)
         assert match, text
         client, time, method, path, protocol, status, size, agent = match.groups()
-        event_s = int(datetime.strptime(time, "%d/%b/%Y:%H:%M:%S %z").timestamp())
-        network = client.rpartition(".")[0] + ".0"
-        told = (status, method, protocol, path.partition("?")[0], "(none)", network)
-        for size_s in self._sizes_s:
-            window = size_s, datetime.fromtimestamp(event_s // size_s * size_s, UTC)
-            self._visitors[window].add((client, agent))
-            for dimension, one in zip(DIMENSIONS, told, strict=True):
-                self.values[*window, dimension, "(other)"]
-                counts = self.values[*window, dimension, one]
-                for place, more in enumerate((1, int(size), status[0] in "45")):
-                    counts[place] += more
+        base_s = self._sizes_s[0]
+        start_s = _epoch_s(time) // base_s * base_s
+        told = (status, method, protocol, path.partition("?")[0], "(none)", client.rpartition(".")[0] + ".0")
+        self._visitors[start_s].add((client, agent))
+        for dimension, one in zip(DIMENSIONS, told, strict=True):
+            counts = self._values[start_s, dimension, one]
+            for place, more in enumerate((1, int(size), status[0] in "45")):
+                counts[place] += more
+
+    def unite(self, other: "Listed") -> None:
+        """Add what another one has counted."""
+        for start_s, seen in other._visitors.items():
+            self._visitors[start_s] |= seen
+        for key, more in other._values.items():
+            self._values[key] = list(map(sum, zip(self._values[key], more, strict=True)))
+
+    @property
+    def values(self) -> dict[Key, list[int]]:
+        """Requests, bytes and errors; every window has the row of the others, with nothing in it."""
+        values: dict[Key, list[int]] = {}
+        for (start_s, dimension, value), more in self._values.items():
+            for window in self._windows(start_s):
+                values.setdefault((*window, dimension, "(other)"), [0, 0, 0])
+                counts = values.setdefault((*window, dimension, value), [0, 0, 0])
+                counts[:] = map(sum, zip(counts, more, strict=True))
+        return values
 
     @property
     def visitors(self) -> Mapping[tuple[int, datetime], int]:
         """Distinct clients and agents by window."""
-        return {window: len(seen) for window, seen in self._visitors.items()}
+        visitors: dict[tuple[int, datetime], set[tuple[str, str]]] = defaultdict(set)
+        for start_s, seen in self._visitors.items():
+            for window in self._windows(start_s):
+                visitors[window] |= seen
+        return {window: len(seen) for window, seen in visitors.items()}
+
+    def _windows(self, start_s: int) -> list[tuple[int, datetime]]:
+        return [(size_s, datetime.fromtimestamp(start_s // size_s * size_s, UTC)) for size_s in self._sizes_s]
+
+
+def _nothing() -> list[int]:
+    return [0, 0, 0]
+
+
+@lru_cache(maxsize=10_000)  # strptime would take most of a recount's time, and lines come together
+def _epoch_s(time: str) -> int:
+    return int(datetime.strptime(time, "%d/%b/%Y:%H:%M:%S %z").timestamp())
 
 
 def found(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[int]]:

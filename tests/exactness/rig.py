@@ -199,8 +199,8 @@ class Rig:
 
     async def exact(self) -> None:
         """Wait until all that was sent is published; then every row, book and dead letter must be right."""
-        expected = truth(self.site.sent, self.site.lost)
-        await until("everything published", lambda: self._settled(expected))
+        expected = truth({p: sorted(records) for p, records in self.site.sent.items()}, self.site.lost)
+        await until("everything published", lambda: self.settled(expected))
         compare(expected, await self.found())
         _balanced(await self.database.fetch(_UNBALANCED))
 
@@ -229,7 +229,8 @@ class Rig:
 
         await until("everything checkpointed", probe)
 
-    async def _settled(self, expected: Truth) -> bool:
+    async def settled(self, expected: Truth) -> bool:
+        """Whether all lines are in the books and nothing is left to merge or to close."""
         self.check()
         async with self.database.transaction(isolation="repeatable_read", readonly=True):
             books = await self.books()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -36,37 +36,62 @@ class Truth(NamedTuple):
     dead_letters: Counter[tuple[int, int, str]]
 
 
-def truth(sent: Mapping[int, Iterable[Sent]], lost: Mapping[int, int]) -> Truth:
-    """Count what was sent to each partition; `lost`: offsets that were removed before they were read."""
-    ordered = {partition: sorted(records) for partition, records in sent.items()}
-    counts = {partition: _count(records) for partition, records in ordered.items()}
-    books = {p: _books(counts[p], ordered[p], lost.get(p, 0)) for p in ordered}
-    letters = Counter(
-        (partition, ordered[partition][number].offset, reason)
-        for partition, count in counts.items()
-        for number, reason in count.reasons.items()
-    )
-    listed = Listed((WINDOW_S, LARGER_S))
-    for partition, count in counts.items():
-        for number, record in enumerate(ordered[partition]):
-            if number not in count.reasons and record.value is not None:
-                listed.add(record.value)
+class Part(NamedTuple):
+    """What one partition comes to."""
+
+    count: Recount
+    listed: Listed
+    books: dict[str, Any]
+    dead_letters: Counter[tuple[int, int, str]]
+
+
+def truth(
+    sent: Mapping[int, Iterable[Sent]], lost: Mapping[int, int], sizes_s: Sequence[int] = (WINDOW_S, LARGER_S)
+) -> Truth:
+    """Count what was sent to each partition, in the order of offsets; each is gone through several times.
+
+    `lost`: offsets that were removed before they were read. `sizes_s`: of the windows, the base (`WINDOW_S`) first.
+    """
+    parts = {number: part(number, records, lost.get(number, 0), sizes_s) for number, records in sent.items()}
+    return united(parts, sizes_s)
+
+
+def part(partition: int, records: Iterable[Sent], lost: int, sizes_s: Sequence[int]) -> Part:
+    """The same of one partition; partitions have nothing in common until their windows are united."""
+    count, listed, letters = _count(records), Listed(sizes_s), Counter[tuple[int, int, str]]()
+    next_offset = 0
+    for number, record in enumerate(records):
+        next_offset = record.offset + 1
+        if number in count.reasons:
+            letters[partition, record.offset, count.reasons[number]] += 1
+        elif record.value is not None:
+            listed.add(record.value)
+    return Part(count, listed, _books(count, next_offset, lost), letters)
+
+
+def united(parts: Mapping[int, Part], sizes_s: Sequence[int]) -> Truth:
+    """What all partitions come to."""
+    listed, letters = Listed(sizes_s), Counter[tuple[int, int, str]]()
+    for each in parts.values():
+        listed.unite(each.listed)
+        letters.update(each.dead_letters)
+    visitors = listed.visitors
     rows = {
-        (size_s, start): row | {"unique_visitors": listed.visitors[size_s, start]}
-        for size_s in (WINDOW_S, LARGER_S)
-        for start, row in _rows(counts.values(), size_s).items()
+        (size_s, start): row | {"unique_visitors": visitors[size_s, start]}
+        for size_s in sizes_s
+        for start, row in _rows([each.count for each in parts.values()], size_s).items()
     }
-    return Truth(rows, dict(listed.values), books, letters)
+    return Truth(rows, listed.values, {number: each.books for number, each in parts.items()}, letters)
 
 
-def _count(records: list[Sent]) -> Recount:
+def _count(records: Iterable[Sent]) -> Recount:
     times = [record.timestamp_ms for record in records]
     return recount((record.value for record in records), WINDOW_S, GRACE_S, record_ms=times)
 
 
-def _books(count: Recount, records: list[Sent], lost: int) -> dict[str, Any]:
+def _books(count: Recount, next_offset: int, lost: int) -> dict[str, Any]:
     return {
-        "next_offset": records[-1].offset + 1 if records else 0,
+        "next_offset": next_offset,
         "lines": count.lines,
         "counted": count.counted,
         "rejected": count.rejected.total(),
@@ -114,17 +139,18 @@ def _row(windows: list[Window], size_s: int) -> dict[str, Any]:
 def compare(expected: Truth, found: Truth) -> None:
     """Raise `Inexact`, with what differs, unless both are the same."""
     lines = [
-        *_differences("row", expected.rows, found.rows),
-        *_differences("listed", expected.listed, found.listed),
-        *_differences("books of partition", expected.books, found.books),
-        *_differences("dead letter", expected.dead_letters, found.dead_letters),
+        *differences("row", expected.rows, found.rows),
+        *differences("listed", expected.listed, found.listed),
+        *differences("books of partition", expected.books, found.books),
+        *differences("dead letter", expected.dead_letters, found.dead_letters),
     ]
     if lines:
         more = f"\n… and {len(lines) - 20} more" if len(lines) > 20 else ""
         raise Inexact(f"{len(lines)} differences:\n" + "\n".join(lines[:20]) + more)
 
 
-def _differences(what: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> Iterable[str]:
+def differences(what: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> Iterable[str]:
+    """A line for each key whose values are not the same."""
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
             name = " ".join(map(str, key)) if isinstance(key, tuple) else key
