@@ -110,14 +110,14 @@ def test_a_signal_ends_it_as_it_ends_all_commands(
 
 
 def resized(program: Program, columns: int, rows: int) -> list[str]:
-    """A frame of that size."""
+    """The frame of that size, which no other follows: its last line may still lack its end."""
 
-    def drawn() -> bool:
-        program.resize(columns, rows)  # again and again: a frame's end is seen with the beginning of the next one
-        return any(len(frame) == rows for frame in frames(program))
+    def last() -> list[str]:
+        return _STYLE.sub("", program.out.rpartition("\x1b[H")[2]).splitlines()
 
-    until(drawn)
-    return next(frame for frame in frames(program) if len(frame) == rows)
+    program.resize(columns, rows)
+    until(lambda: len(last()) == rows)
+    return last()
 
 
 def test_another_size_is_drawn_at_once(filled: dict[str, str], tmp_path: Path) -> None:
