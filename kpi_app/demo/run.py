@@ -21,7 +21,7 @@ from rich.progress import Progress
 from kpi_app.demo import ending, summary
 from kpi_app.demo.progress import Bar, bars, shipping
 from kpi_app.demo.workers import Workers
-from kpi_app.errors import SinkBusy, UserError
+from kpi_app.errors import SinkBusy, SinkRefused, UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.local.lock import lives, locked
 from kpi_app.local.postgres import psql
@@ -106,7 +106,9 @@ def _run(plan: Plan, settings: Settings, services: LocalServices, out: Console, 
     write_env_file(settings.data_dir / "env", env)
     with Workers(plan.workers, env, settings.data_dir, settings.web_port) as workers:
         try:
-            ending.run(_Demo(plan, settings, workers, out, err).run())
+            ending.run(_Demo(plan, settings, services, workers, out, err).run())
+        except (SinkBusy, SinkRefused) as error:
+            raise UserError(str(error)) from error
         finally:
             if services.kafka is not None:  # its data is about to be removed: an end in order would serve nobody
                 workers.kill()
@@ -121,9 +123,12 @@ async def _prepare(settings: Settings, partitions: int) -> None:
 class _Demo:
     """One run, with its services and workers up."""
 
-    def __init__(self, plan: Plan, settings: Settings, workers: Workers, out: Console, err: Console) -> None:
+    def __init__(
+        self, plan: Plan, settings: Settings, services: LocalServices, workers: Workers, out: Console, err: Console
+    ) -> None:
         self._plan = plan
         self._settings = settings
+        self._services = services
         self._workers = workers
         self._out = out
         self._err = err
@@ -170,7 +175,7 @@ class _Demo:
         bar = Bar(progress, "counting")
         ends = await self._ends()
         while True:
-            self._workers.check()
+            self._check()
             with contextlib.suppress(SinkBusy):
                 books = {row["partition"]: row for row in await ledger(database, self._settings.topic)}
                 read = sum(min(books[p]["next_offset"], end) for p, end in ends.items() if p in books)
@@ -180,6 +185,11 @@ class _Demo:
                 if all_read and await is_settled(database, ACCESS, self._settings.topic):
                     return
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _check(self) -> None:
+        """Raises `UserError`, with the end of its log, when a server or a worker has ended by itself."""
+        self._services.check()
+        self._workers.check()
 
     async def _ends(self) -> dict[int, int]:
         topic = Topic("", self._settings.topic, tuple(range(await ensure_topics(self._settings))))
@@ -216,7 +226,7 @@ class _Demo:
                 tasks.create_task(self._ship(logs))
                 if not self._plan.logs:
                     tasks.create_task(write_live(logs[0]))
-        except* UserError as errors:
+        except* (UserError, SinkRefused) as errors:
             raise errors.exceptions[0] from None
 
     async def _watch(self, database: Database) -> None:
@@ -224,7 +234,7 @@ class _Demo:
         with self._err.status("") as status:
             before, before_s = 0, 0.0
             while True:
-                self._workers.check()
+                self._check()
                 with contextlib.suppress(SinkBusy):
                     lines = sum(row["lines"] for row in await ledger(database, self._settings.topic))
                     now_s = time.monotonic()

@@ -170,6 +170,23 @@ def test_a_demo_whose_worker_fails_says_why(settings: dict[str, str], tmp_path: 
     assert left_in(tmp_path) == []
 
 
+def test_a_demo_whose_postgres_ends_says_so(settings: dict[str, str], tmp_path: Path) -> None:
+    """It does not wait for ever for one that nobody starts again."""
+    log_of(tmp_path / "a.log", 100, 1)
+    kafka = {name: value for name, value in settings.items() if name != "KPI_DATABASE_URL"}
+    with demo(tmp_path, "--log", "a.log", settings=kafka) as program:
+        program.until(LIVE)
+        for pid in descendants(program.pid):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres":
+                os.kill(pid, signal.SIGKILL)
+                break  # the first one is the parent of the others, which end with it
+        done = program.wait()
+    assert done.code == 1
+    assert "Postgres ended with exit code" in done.err
+    assert "Traceback" not in done.err
+    assert left_in(tmp_path) == []
+
+
 def test_a_worker_that_loses_its_port_moves_to_another(tmp_path: Path) -> None:
     """Two demos that start together find the same port free; one that fails for another reason does not move."""
     first = free_port()
