@@ -217,6 +217,21 @@ def test_what_is_handed_out_at_a_time_is_bounded(
     """A fetch is bounded as it was compressed, and long lines of strangers compress well; nothing of it is left out."""
     monkeypatch.setattr(fetched, "MOST_LINES", lines)
     monkeypatch.setattr(fetched, "MOST_BYTES", size)
+    results, handed_out = BareResults(), []
+    one, position = _fetched(results, TopicPartition("raw", 0))
+    other, _ = _fetched(results, TopicPartition("raw", 1))
+    while one.has_more():
+        results.begin()
+        handed_out.append([record.offset for whole in one.getall(None) for record in whole.records])
+        assert position.position == sum(map(len, handed_out))
+        if len(handed_out[-1]) == pieces[0]:
+            assert other.getall(None) == [], "that was enough"
+    assert [len(piece) for piece in handed_out if piece] == pieces
+    assert list(chain.from_iterable(handed_out)) == list(range(15))
+
+
+def _fetched(results: BareResults, tp: TopicPartition) -> tuple[FetchResult, _Position]:
+    """Fifteen records of 100 bytes in five batches of a producer."""
     data = b""
     for first in range(0, 15, 3):
         builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 4_096)
@@ -225,16 +240,10 @@ def test_what_is_handed_out_at_a_time_is_bounded(
         batch = bytearray(builder.build())
         batch[:8] = first.to_bytes(8, "big")  # the broker gives the offsets; they are not in the checksum
         data += batch
-    tp, position = TopicPartition("raw", 0), _Position()
+    position = _Position()
     records = PartitionRecords(tp, MemoryRecords(data), [], 0, None, None, True, 0)
-    result = FetchResult(tp, assignment=position, partition_records=records, backoff=0)
-    BareResults()[tp] = result
-    handed_out = []
-    while result.has_more():
-        handed_out.append([record.offset for whole in result.getall(None) for record in whole.records])
-        assert position.position == sum(map(len, handed_out))
-    assert [len(piece) for piece in handed_out if piece] == pieces
-    assert list(chain.from_iterable(handed_out)) == list(range(15))
+    results[tp] = result = FetchResult(tp, assignment=position, partition_records=records, backoff=0)
+    return result, position
 
 
 def test_take_over_replaces_the_only_task_that_recovers() -> None:

@@ -66,9 +66,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         rights.watch(self._ensure_consumer())
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._records = BareResults(fetcher._records)
+        self._results = fetcher._records = BareResults(fetcher._records)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TopicPartition, Batch]:
+        self._results.begin()
         with rights.needed():
             fetched = await super()._fetch_records(*args, **kwargs)
         # No await between aiokafka's return and here: the label belongs to these records.

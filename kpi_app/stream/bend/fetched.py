@@ -4,16 +4,17 @@ aiokafka takes each record by itself and makes a `ConsumerRecord` of it, with el
 in the thread that fetches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
-#: The most that is handed out of one partition at a time, but for one batch of a producer: lines, and bytes of them.
-#: A fetch is bounded as it was compressed, and what strangers write may be a thousand times as long.
-MOST_LINES = 32_768
+#: The most that is handed out of one partition at a time, but for one batch of a producer: lines, and bytes of them;
+#: of no other partition any more once as much was handed out. A fetch is bounded as it was compressed, and what
+#: strangers write may be a thousand times as long.
+MOST_LINES = 16_384
 MOST_BYTES = 8 << 20
 
 
@@ -39,13 +40,35 @@ class Record(Protocol):
 class BareResults(dict[TopicPartition, Any]):
     """What the fetcher has in hand, to be handed out as `Whole`s."""
 
+    def __init__(self, results: Mapping[TopicPartition, Any] | None = None) -> None:
+        super().__init__(results or {})
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on count what is handed out: it is bounded."""
+        self._lines = self._size = 0
+
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         if isinstance(result, FetchResult):
             fetched = result._partition_records
             fetched._records = _Wholes(fetched._records, fetched.next_fetch_offset)
             fetched._consumer_record = _as_it_is
-            result.getall = partial(_some, result)
+            result.getall = partial(self._some, result)
         super().__setitem__(tp, result)
+
+    def _some(self, result: FetchResult, max_records: int | None = None) -> "list[Whole]":
+        """As `FetchResult.getall`, in bounds of our own: the rest is handed out the next time."""
+        wholes: list[Whole] = []
+        if self._lines >= MOST_LINES or self._size >= MOST_BYTES:
+            return wholes
+        lines = size = 0
+        while lines < MOST_LINES and size < MOST_BYTES and (whole := result.getone()) is not None:
+            wholes.append(whole)
+            lines += len(whole.records)
+            size += sum(len(record.value or b"") for record in whole.records)
+        self._lines += lines
+        self._size += size
+        return wholes
 
 
 class Whole(NamedTuple):
@@ -95,14 +118,3 @@ class _Wholes:
 
 def _as_it_is(tp: TopicPartition, whole: Whole) -> Whole:
     return whole
-
-
-def _some(result: FetchResult, max_records: int | None = None) -> list[Whole]:
-    """As `FetchResult.getall`, in bounds of our own: the rest is handed out the next time."""
-    wholes: list[Whole] = []
-    lines = size = 0
-    while lines < MOST_LINES and size < MOST_BYTES and (whole := result.getone()) is not None:
-        wholes.append(whole)
-        lines += len(whole.records)
-        size += sum(len(record.value or b"") for record in whole.records)
-    return wholes
