@@ -63,7 +63,7 @@ def read_secrets(names: Collection[str], given: Mapping[str, str | None]) -> dic
     """The secrets that are given as files: `KPI_X_FILE` holds the path of the file with `KPI_X`.
 
     `names`: of the fields; `given`: the environment, its names in capitals. A line break at a file's end is none of the
-    secret's. Raises `UserError` for a file that can't be read, and when both are set.
+    secret's. Raises `UserError` for a file that is empty or can't be read, and when both are set.
     """
     read = {}
     for name in names:
@@ -78,6 +78,8 @@ def read_secrets(names: Collection[str], given: Mapping[str, str | None]) -> dic
                 read[name] = secret.read(_LONGEST_FILE).rstrip("\r\n")
         except (OSError, ValueError) as error:
             raise UserError(f"{setting}{FILE}={path}: {unusable(error, 'not a file of text')}") from error
+        if not read[name].strip():  # as a setting it would mean that no secret is asked for
+            raise UserError(f"{setting}{FILE}={path}: it is empty")
     return read
 
 
@@ -103,7 +105,19 @@ def contradictions(settings: Any) -> list[str]:
     if "kafka_security" not in settings.model_fields_set:
         unused = sorted(name for name in settings.model_fields_set if name.startswith("kafka_"))
         lines += [f"KPI_{name.upper()} is set and KPI_KAFKA_SECURITY is not: say SSL or SASL_SSL" for name in unused]
+        return lines
+    if not chosen.startswith("SASL_") and (idle := _set(settings, "kafka_sasl_")):
+        lines.append(f"{said}: takes no {idle}: say SASL_SSL or SASL_PLAINTEXT, or leave it out")
+    if not chosen.endswith("SSL") and (idle := _set(settings, "kafka_ssl_")):
+        lines.append(f"{said}: takes no {idle}: say SSL or SASL_SSL, or leave it out")
     return lines
+
+
+def _set(settings: Any, prefix: str) -> str:
+    """The settings that begin so and are not what they would be without being set."""
+    fields = type(settings).model_fields
+    names = (name for name in fields if name.startswith(prefix) and getattr(settings, name) != fields[name].default)
+    return ", ".join(f"KPI_{name.upper()}" for name in names)
 
 
 def fault(error: ssl.SSLCertVerificationError, ca: str) -> str:

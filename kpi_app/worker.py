@@ -191,7 +191,9 @@ def _spare_the_collector() -> None:
 def told_host(web_host: str) -> str:
     """What other workers are told to find this one by, as part of a URL."""
     if web_host in ("0.0.0.0", "::"):  # noqa: S104  every address is none to find
-        return socket.gethostname()
+        host, full = socket.gethostname(), socket.getfqdn()
+        # On Kubernetes only the full name leads to a pod. Where it is none of this host's, as localhost, no name is.
+        return full if full.startswith(f"{host}.") else host
     return f"[{web_host}]" if ":" in web_host else web_host
 
 

@@ -71,13 +71,15 @@ def test_a_secret_that_is_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("none", "No such file"), (".", "Is a directory"), ("b", "not a file of")]
+    ("name", "reason"),
+    [("none", "No such file"), (".", "Is a directory"), ("b", "not a file of"), ("empty", "it is empty")],
 )
 def test_a_file_that_cannot_be_read_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, reason: str
 ) -> None:
     """With its setting and the reason."""
     (tmp_path / "b").write_bytes(b"\xff\xfe")
+    (tmp_path / "empty").write_text(" \n\n")  # or no secret would be asked for
     monkeypatch.setenv("KPI_WEB_TOKEN_FILE", name)
     with pytest.raises(UserError, match=f"^KPI_WEB_TOKEN_FILE={name}: {reason}"):
         load()
@@ -117,6 +119,28 @@ CONTRADICTIONS = [
     ({"KPI_KAFKA_SECURITY": "SSL", "KPI_KAFKA_SSL_KEY": "/k"}, "KPI_KAFKA_SSL_KEY=/k: needs KPI_KAFKA_SSL_CERT"),
     ({"KPI_KAFKA_SASL_PASSWORD": SECRET}, "KPI_KAFKA_SASL_PASSWORD is set and KPI_KAFKA_SECURITY is not"),
     ({"KPI_KAFKA_SSL_CA": "/ca.pem"}, "KPI_KAFKA_SSL_CA is set and KPI_KAFKA_SECURITY is not"),
+    *(
+        (
+            {"KPI_KAFKA_SECURITY": said, "KPI_KAFKA_SASL_USERNAME": "kpi", "KPI_KAFKA_SASL_PASSWORD": SECRET},
+            f"KPI_KAFKA_SECURITY={said}: takes no KPI_KAFKA_SASL_USERNAME, KPI_KAFKA_SASL_PASSWORD: say SASL_SSL",
+        )
+        for said in ("PLAINTEXT", "SSL")
+    ),
+    (
+        {"KPI_KAFKA_SECURITY": "SSL", "KPI_KAFKA_SASL_MECHANISM": "PLAIN"},
+        "SSL: takes no KPI_KAFKA_SASL_MECHANISM: say SASL_SSL",
+    ),
+    ({"KPI_KAFKA_SECURITY": "PLAINTEXT", "KPI_KAFKA_SSL_CA": "/c"}, "PLAINTEXT: takes no KPI_KAFKA_SSL_CA: say SSL"),
+    ({"KPI_KAFKA_SECURITY": "PLAINTEXT", "KPI_KAFKA_SSL_CERT": "/c"}, "takes no KPI_KAFKA_SSL_CERT: say SSL"),
+    (
+        {
+            "KPI_KAFKA_SECURITY": "SASL_PLAINTEXT",
+            "KPI_KAFKA_SASL_USERNAME": "kpi",
+            "KPI_KAFKA_SASL_PASSWORD": SECRET,
+            "KPI_KAFKA_SSL_CA": "/c",
+        },
+        "SASL_PLAINTEXT: takes no KPI_KAFKA_SSL_CA: say SSL or SASL_SSL",
+    ),
     ({"KPI_WEB_USER": "a:b"}, "KPI_WEB_USER='a:b'"),
 ]
 

@@ -27,6 +27,16 @@ ONE_SHOT = {"volumes", "migrate", "grants"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
+def mounts(name: str) -> list[tuple[str, str, set[str]]]:
+    """Source, target and options of each volume of a service, from the short and from the long form."""
+    return [
+        (it["source"], it["target"], set(it["volume"]))
+        if isinstance(it, dict)
+        else (it.split(":")[0], it.split(":")[1], set(it.split(":")[2:]))
+        for it in SERVICES[name].get("volumes", [])
+    ]
+
+
 def passwords(env: Path) -> dict[str, str]:
     """What a .env holds."""
     return dict(line.split("=", 1) for line in env.read_text().splitlines())
@@ -141,14 +151,12 @@ def test_a_service_is_hardened(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     if name == "volumes":  # gives directories away, and is gone
         assert (service["cap_add"], service["network_mode"]) == (["CHOWN"], "none")
-    elif name == "cloudbeaver":  # its entrypoint gives root up
-        assert {"SETGID", "SETUID"} < set(service["cap_add"])
     elif "build" in service:
         assert "user" not in service  # the image's
         assert service["read_only"]
     else:
         assert int(service["user"].split(":")[0]) > 0
-    if name not in ("volumes", "cloudbeaver"):
+    if name != "volumes":
         assert "cap_add" not in service
 
 
@@ -169,8 +177,8 @@ def test_what_a_service_waits_for_can_happen(name: str) -> None:
 def test_what_is_mounted_is_there() -> None:
     """Files that are named exist, volumes are declared, and every worker has one of its own."""
     named: dict[str, list[str]] = {}
-    for name, service in SERVICES.items():
-        for source, _, *_ in (volume.split(":") for volume in service.get("volumes", [])):
+    for name in SERVICES:
+        for source, _, _ in mounts(name):
             if source.startswith("."):
                 assert (DEPLOY / source).exists(), source
             else:
@@ -184,8 +192,9 @@ def test_fluent_bit_reads_what_nginx_writes() -> None:
     """The same file of the same volume, in the format that fluent-bit/ hands out; its state stays in a volume."""
     shipper, site = SERVICES["fluent-bit"], (DEPLOY / "site/nginx.conf").read_text()
     log = shipper["environment"]["KPI_LOG_FILE"]
-    assert f"access_log {log} kpi;" in site
-    assert f"logs:{Path(log).parent}" in SERVICES["nginx"]["volumes"]
+    [written] = re.findall(r"access_log (/\S+) kpi;", site)
+    assert Path(written).name == Path(log).name
+    assert f"logs:{Path(written).parent}" in SERVICES["nginx"]["volumes"]
     assert f"logs:{Path(log).parent}:ro" in shipper["volumes"]
     assert "log_format kpi '" in (ROOT / "fluent-bit/nginx-log-format.conf").read_text()
     assert {"../fluent-bit:/fluent-bit/etc:ro", "fluent-bit:/var/lib/fluent-bit"} < set(shipper["volumes"])
@@ -196,6 +205,34 @@ def test_fluent_bit_reads_what_nginx_writes() -> None:
     state = [service["storage.path"], pipeline["inputs"][0]["db"]]
     assert all(path.startswith("/var/lib/fluent-bit/") for path in state)
     assert int(shipper["stop_grace_period"].removesuffix("s")) > service["grace"]
+
+
+def test_no_volume_begins_with_what_an_image_has_there() -> None:
+    """An engine copies it into an empty one: nginx's links to stdout, where its log is to be, or root's directory."""
+    theirs = {"nginx": "/var/log/nginx", "cloudbeaver": "/opt/cloudbeaver"}
+    for name, directory in theirs.items():
+        for source, target, options in mounts(name):
+            if source in COMPOSE["volumes"] and Path(target).is_relative_to(directory):
+                assert "nocopy" in options, (name, target)
+
+
+def test_volumes_are_given_to_those_who_write_them() -> None:
+    """By number: none of these programs starts as root. Whoever mounts one waits until it is theirs."""
+    given = SERVICES["volumes"]
+    owner = {path: user for user, path in re.findall(r"chown (\d+:\d+) (/[\w-]+)", given["entrypoint"][-1])}
+    assert owner == {"/logs": "101:101", "/fluent-bit": "65532:65532", "/cloudbeaver": "8978:8978"}
+    assert {f"{path[1:]}:{path}" for path in owner} == set(given["volumes"])
+    users = {name: SERVICES[name] for name in SERVICES if {f"/{it[0]}" for it in mounts(name)} & owner.keys()}
+    assert users.keys() == {"volumes", "nginx", "fluent-bit", "cloudbeaver"}
+    for name in users.keys() - {"volumes"}:
+        assert users[name]["depends_on"]["volumes"] == {"condition": "service_completed_successfully"}
+        for source, _, options in mounts(name):
+            assert f"/{source}" not in owner or users[name]["user"] == owner[f"/{source}"] or "ro" in options
+
+
+def test_traffic_hears_a_stop() -> None:
+    """A container's first process ignores SIGTERM unless it handles it, which Python does not: tini is the first."""
+    assert SERVICES["traffic"]["entrypoint"][:2] == ["tini", "--"]
 
 
 def test_only_those_who_need_them_reach_kafka_and_postgres() -> None:
@@ -217,7 +254,9 @@ def test_ports_are_those_of_the_code() -> None:
     prometheus = yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())
     [scraped] = prometheus["scrape_configs"]
     assert scraped["static_configs"][0]["targets"] == [f"{worker}:{port}" for worker in WORKERS]
-    assert scraped["authorization"]["credentials_file"] == f"/run/secrets/{SERVICES['prometheus']['secrets'][0]}"
+    [secret] = SERVICES["prometheus"]["secrets"]
+    assert scraped["authorization"]["credentials_file"] == f"/run/secrets/{secret['source']}"
+    assert secret["mode"] & 0o004  # Prometheus is not root
     assert prometheus["rule_files"] == ["/etc/prometheus/rules.yaml"]
     rules = (DEPLOY / "prometheus/rules.yaml").read_text()
     assert f'up{{job="{scraped["job_name"]}"}}' in rules

@@ -173,7 +173,7 @@ def value_at(manifest: dict[str, Any], path: str) -> Any:
 
 
 def test_users_may_do_what_they_do_and_no_more() -> None:
-    """Each resource is one of ours; every partition's transactional id is covered; nobody may do everything."""
+    """Each resource is one of ours; every partition's transactional id is covered; topics are Strimzi's to make."""
     rules = {
         user["metadata"]["name"]: {
             (it["resource"]["type"], it["resource"]["name"], it["resource"]["patternType"]): set(it["operations"])
@@ -184,13 +184,13 @@ def test_users_may_do_what_they_do_and_no_more() -> None:
     prefix = f"{NAMES.app}-"
     assert all(NAMES.transactional_id(number).startswith(prefix) for number in range(MAX_PARTITIONS))
     assert rules["kpi-worker"] == {
-        ("topic", NAMES.raw, "literal"): {"Read", "Create"},
-        ("topic", NAMES.changelog, "literal"): {"Read", "Write", "Create", "Alter"},
-        ("topic", NAMES.rejected, "literal"): {"Write", "Create"},
+        ("topic", NAMES.raw, "literal"): {"Read"},
+        ("topic", NAMES.changelog, "literal"): {"Read", "Write", "Alter"},
+        ("topic", NAMES.rejected, "literal"): {"Write"},
         ("group", NAMES.app, "literal"): {"Read"},
         ("transactionalId", prefix, "prefix"): {"Write"},
     }
-    assert rules["kpi-shipper"] == {("topic", NAMES.raw, "literal"): {"Write", "Create"}}
+    assert rules["kpi-shipper"] == {("topic", NAMES.raw, "literal"): {"Write"}}
     assert all(it == {"Describe"} for it in rules["kpi-scaler"].values())
 
 
@@ -313,7 +313,7 @@ def test_workers_have_a_volume_each_where_the_image_keeps_its_data() -> None:
 
 
 def test_pods_may_do_nothing_special() -> None:
-    """What the namespace's `restricted` asks for, a read-only root, no token, limits of memory."""
+    """What `restricted` asks for, a read-only root, no token, limits of memory."""
     for pod in PODS.values():
         assert pod["spec"]["securityContext"]["runAsNonRoot"]
         assert pod["spec"]["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -328,6 +328,13 @@ def test_pods_may_do_nothing_special() -> None:
         assert "memory" in box["resources"]["limits"]
         assert {it["name"] for it in box["volumeMounts"]} <= {"data", "tmp", "scripts", "kafka-ca", "postgres-ca"}
         assert box["image"] == "kpi-app" or re.search(r":\d+\.\d+", box["image"])
+
+
+def test_the_namespace_lets_kafka_in() -> None:
+    """Strimzi's pods are `baseline` by default; of more than that the namespace only warns."""
+    [namespace] = of_kind("Namespace")
+    levels = {name.partition("/")[2]: level for name, level in namespace["metadata"]["labels"].items()}
+    assert levels == {"enforce": "baseline", "warn": "restricted", "audit": "restricted"}
 
 
 def test_selectors_select_pods_that_there_are() -> None:

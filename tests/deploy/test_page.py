@@ -1,11 +1,14 @@
 """docs/deploy.md, docs/operations.md and the tests of the rules say what is there."""
 
 import re
+import subprocess
 
+import pytest
 import yaml
 
 from kpi_app.stream.topics import MAX_PARTITIONS, Names
 from tests.deploy.conftest import DEPLOY
+from tests.installed import installed
 
 PAGE = "".join((DEPLOY.parent / "docs" / name).read_text() for name in ("deploy.md", "operations.md"))
 RULES = [
@@ -33,6 +36,21 @@ def test_names_on_the_page_are_those_of_the_code() -> None:
     assert set(re.findall(r"`(Kpi\w+)`", PAGE)) <= alerts
     env = (DEPLOY / "make-env").read_text()
     assert all(name in env for name in re.findall(r"\b[A-Z]+_ADMIN_PASSWORD\b", PAGE))
+
+
+@pytest.mark.parametrize(
+    "command", [("check", "rules", "rules.yaml"), ("test", "rules", "rules_test.yaml")], ids="-".join
+)
+def test_prometheus_evaluates_its_rules(command: tuple[str, ...]) -> None:
+    """Its own tool takes them, and they fire when rules_test.yaml says so, and only then."""
+    done = subprocess.run(
+        [installed("promtool", "prometheus"), *command],
+        cwd=DEPLOY / "prometheus",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_rule_of_prometheus_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:

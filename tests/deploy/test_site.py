@@ -26,7 +26,7 @@ def here(directory: Path, port: int) -> str:
     text = (SITE / "nginx.conf").read_text()
     for theirs, ours in (
         ("/tmp/", f"{directory}/"),  # noqa: S108  the container's own
-        ("/var/log/nginx/", f"{directory}/"),
+        ("/logs/", f"{directory}/"),
         ("/usr/share/nginx/html", str(SITE / "html")),
         ("/etc/nginx/kpi-log-format.conf", str(DEPLOY.parent / "fluent-bit/nginx-log-format.conf")),
         ("listen 8080;", f"listen 127.0.0.1:{port};"),

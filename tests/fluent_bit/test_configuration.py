@@ -133,6 +133,13 @@ def test_its_limits_are_those_of_the_rest(path: Path) -> None:
 
 
 @each
+def test_what_waited_for_kafka_comes_soon_after_it(path: Path) -> None:
+    """Half a minute later at most, not half an hour, which is the default."""
+    service = read(path)["service"]
+    assert 0 < int(service["scheduler.base"]) < int(service["scheduler.cap"]) <= 30
+
+
+@each
 def test_it_reads_exact_files_and_keeps_its_state_where_the_unit_lets_it(path: Path) -> None:
     """A glob would read a rotated file again; a path outside of the unit's directory could not be written."""
     [tail], service = read(path)["pipeline"]["inputs"], read(path)["service"]
