@@ -26,6 +26,13 @@ async def test_a_report_asks_for_what_was_wished(site: Site) -> None:
     assert told["rows"] == [{"from": "2026-01-31T08:00:00Z", "requests": 7}]
 
 
+async def test_a_report_takes_dates(site: Site) -> None:
+    """As the command does, in the zone of the settings: they reach the reader as they are."""
+    site.reader.rows = []
+    await site.json("/kpi/report?from=2026-01-31&to=2026-02-01T08:00")
+    assert site.reader.asked == [Wish("2026-01-31", "2026-02-01T08:00")]
+
+
 async def test_a_top_list_asks_for_its_window(site: Site) -> None:
     """The base size where none is named."""
     site.reader.rows = [{"value": "<script>", "requests": 7}]
@@ -48,7 +55,9 @@ async def test_a_top_list_asks_for_its_window(site: Site) -> None:
         ("/kpi/top?dimension=path&window_start=2026-01-31T08:00:00Z&size=61", "size='61'"),
         ("/kpi/report?by=colour", "one of: status, method"),
         ("/kpi/report?top=0", "top='0'"),
-        ("/kpi/report?from=2026-01-31", "from='2026-01-31'"),
+        ("/kpi/report?from=yesterday", "from='yesterday'"),
+        ("/kpi/report?to=9999-12-31T23:59:59-01:00", "to='9999-12-31T23:59:59-01:00'"),
+        ("/kpi/top?dimension=path&window_start=2026-01-31", "window_start='2026-01-31'"),
         ("/kpi/report?span=1h", "unknown parameter 'span'"),
     ],
 )
@@ -79,7 +88,7 @@ async def test_a_worker_makes_no_endless_report(database: str) -> None:
     try:
         with pytest.raises(UserError, match="more than"):
             await reader.report(wish)
-        [row] = await reader.report(wish._replace(window="7d", start="2023-11-14"))
+        [row] = await reader.report(wish._replace(window="1w", start="2023-11-14"))
         assert (row["from"], row["requests"]) == (datetime(2023, 11, 13, 23, tzinfo=UTC), MOST_SPANS + 1)
         assert await reader.report(wish._replace(start="2022-11-01", end="2022-12-01", by="path")) == []
         assert await reader.top(60, START, "path") == []
