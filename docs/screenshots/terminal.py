@@ -49,8 +49,8 @@ def take_top(settings: Settings, screen: Console) -> None:
 
 def take_report(settings: Settings, screen: Console) -> None:
     """A day by three hours, and its paths."""
-    rows = asyncio.run(rows_of(settings, Wish(window="3h"), lambda done_s, total_s, windows: None))
-    show(rows, settings, "table", screen)
+    report = asyncio.run(rows_of(settings, Wish(window="3h"), lambda done_s, total_s, windows: None))
+    show(report, settings, "table", screen)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,14 @@ def report(
 
     async def run() -> None:
         with bar(err, "uniting") as uniting:
-            rows = await rows_of(
+            report = await rows_of(
                 in_force,
                 Wish(start, end, window, by, top),
                 lambda done_s, total_s, windows: uniting.show(done_s, total_s, f"{windows:,} windows"),
             )
-        show(rows, in_force, form, out)
+        show(report, in_force, form, out)
+        if report.note:
+            err.print(report.note, soft_wrap=True)
 
     ending.run(run())
 

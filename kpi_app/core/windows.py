@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"([0-9]{1,10})\s*([smhd])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"([0-9]{1,10})\s*([smhdw])")
 
 US_PER_S = 1_000_000
 
@@ -13,7 +13,7 @@ MAX_DURATION_S = 36_500 * 86_400
 
 
 def parse_duration(text: str) -> int:
-    """Seconds in a duration such as `90s`, `1m`, `2h` or `7d`.
+    """Seconds in a duration such as `90s`, `1m`, `2h`, `7d` or `1w`.
 
     Raises `ValueError` for anything else, and for more than `MAX_DURATION_S`.
     """
@@ -27,7 +27,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """The shortest text that `parse_duration` reads back as the same seconds."""
+    """A short text, without weeks, that `parse_duration` reads back as the same seconds."""
     for unit in ("d", "h", "m"):
         if seconds and seconds % _UNITS_S[unit] == 0:
             return f"{seconds // _UNITS_S[unit]}{unit}"

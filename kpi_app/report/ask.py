@@ -1,17 +1,18 @@
 """What was asked for, in words, becomes spans: for the command and the page alike."""
 
 from datetime import datetime
+from itertools import takewhile
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from kpi_app.core.windows import parse_duration, utc
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
-from kpi_app.report.spans import cut, whole
+from kpi_app.report.spans import MOST_SPANS, Span, check_length, check_rows, days, in_days, step, whole
 from kpi_app.report.unite import Asked
 from kpi_app.sinks.claim import read_feed
 from kpi_app.sinks.connect import Database
-from kpi_app.sinks.read import extent
+from kpi_app.sinks.read import extent, held_spans, held_steps
 
 #: Values of a dimension that a report lists unless told otherwise, and at most.
 TOP, MOST_TOP = 10, 1_000
@@ -48,7 +49,26 @@ async def resolve(wish: Wish, database: Database, feed: Feed, base_s: int, zone:
         length_s = parse_duration(wish.window)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return Asked(cut(span, length_s, sizes_s[0], zone), wish.by, wish.top), sizes_s
+    spans = await _rows(database, feed, span, length_s, sizes_s[0], zone)
+    return Asked(spans, wish.by, wish.top), sizes_s
+
+
+async def _rows(database: Database, feed: Feed, span: Span, length_s: int, base_s: int, zone: ZoneInfo) -> list[Span]:
+    """The rows of a length in which there is a stored window: a line of long ago makes one row, not years of them."""
+    check_length(length_s, base_s)
+    stored = await extent(database, feed, base_s)
+    if stored is None:
+        return []
+    async with database.session() as session:
+        if in_days(length_s):
+            rows = [*takewhile(lambda row: row.start_s < stored[1].timestamp(), days(span, length_s, base_s, zone))]
+            held = await held_spans(session, feed, [base_s], rows)
+        else:
+            start, end = utc(span.start_s), utc(span.end_s)
+            firsts = await held_steps(session, feed, base_s, start, end, length_s, MOST_SPANS + 1)
+            held = [step(span, length_s, int(first.timestamp())) for first in firsts]
+    check_rows(len(held))
+    return held
 
 
 async def sizes(database: Database, feed: Feed, base_s: int) -> list[int]:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,17 +14,20 @@ from rich.text import Text
 
 from kpi_app.core.tops import OTHER
 from kpi_app.feeds.values import printable
+from kpi_app.report.draw import Line, Shape, draw
 
 Rows = Sequence[Mapping[str, Any]]
 
 #: What spreadsheets take for a formula at the start of a cell (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-_BAR = "▏▎▍▌▋▊▉█"
-_BAR_WIDTH = 12
+#: Characters of a value that are shown in any case, and at most in 80 columns.
+_LEAST_VALUE, _MOST_VALUE = 12, 36
 
-#: Characters of a value that a table of 80 columns shows.
-VALUE_WIDTH = 36
+_SPANS = Shape(
+    ("from", "requests", "visitors", "bots", "MB", "4xx", "5xx", "peak/s", "p95 s"),
+    give_way=("peak/s", "bots", "MB", "p95 s", "visitors", "4xx", "5xx"),
+)
 
 
 def as_json(rows: Rows) -> str:
@@ -32,86 +35,78 @@ def as_json(rows: Rows) -> str:
     return orjson.dumps([*map(dict, rows)], option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
 
 
-def as_csv(rows: Rows) -> str:
-    """A line a row under the columns' names (RFC 4180); no cell that a spreadsheet would compute."""
+def as_csv(rows: Rows, columns: Sequence[str]) -> str:
+    """A line a row under the columns' names (RFC 4180), times as in JSON; no cell that a spreadsheet would compute."""
     text = io.StringIO()
-    if rows:
-        writer = csv.writer(text)
-        writer.writerow(rows[0])
-        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
     return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value
 
 
-def as_table(rows: Rows, zone: ZoneInfo, value_width: int = VALUE_WIDTH) -> Table:
-    """For people, in 80 columns: a bar shows each row's share of the greatest. Of a value `value_width` are shown."""
-    return _values(rows, zone, value_width) if rows and "dimension" in rows[0] else _spans(rows, zone)
-
-
-def _table(*columns: str) -> Table:
-    drawn = Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for column in drawn.columns[1:-1]:
-        column.justify = "right"
-    for column in drawn.columns:
-        column.no_wrap = True
+def as_table(rows: Rows, zone: ZoneInfo, width: int = 80) -> Table:
+    """For people, with a bar for each row's share of the greatest. What has no room is named below."""
+    drawn, left_out = _values(rows, zone, width) if rows and "dimension" in rows[0] else _spans(rows, zone, width)
+    notes = [f"no room for {', '.join(left_out)}"] if left_out else []
+    if not rows or "dimension" not in rows[0]:
+        notes.insert(0, f"times in {zone}")
+    drawn.caption = "; ".join(notes) or None
     return drawn
 
 
-def _spans(rows: Rows, zone: ZoneInfo) -> Table:
-    drawn = _table("from", "requests", "visitors", "bots", "MB", "4xx", "5xx", "peak/s", "p95 s", "")
-    most = max((row["requests"] for row in rows), default=0)
+def _spans(rows: Rows, zone: ZoneInfo, width: int) -> tuple[Table, list[str]]:
+    lines = []
     for row in rows:
         p95 = row["request_time_p95"]
-        drawn.add_row(
-            f"{row['from'].astimezone(zone):%Y-%m-%d %H:%M}",
+        numbers = (
             *(_short(row[name]) for name in ("requests", "unique_visitors", "bot_requests")),
             _megabytes(row["bytes_sent"]),
             *(_short(row[name]) for name in ("status_4xx", "status_5xx", "peak_requests_per_second")),
             "" if p95 is None else f"{p95:.3f}",
-            _bar(row["requests"], most),
         )
-    drawn.caption = f"times in {zone}"
-    return _bars_give_way(drawn)
+        lines.append(Line(Text(_minute(row["from"], zone)), numbers, row["requests"]))
+    return draw(_SPANS, lines, width)
 
 
-def _values(rows: Rows, zone: ZoneInfo, value_width: int) -> Table:
-    drawn = _table(rows[0]["dimension"], "requests", "±", "%", "MB", "errors", "")
+def _values(rows: Rows, zone: ZoneInfo, width: int) -> tuple[Table, list[str]]:
+    most = max(_MOST_VALUE, width - 80 + _MOST_VALUE)
+    inexact = any(row["requests_error"] for row in rows)
     totals = Counter[datetime]()
     for row in rows:
         totals[row["from"]] += row["requests"]
-    # the rest is of many values: it would make each one's bar too short to see
-    most, last = max((row["requests"] for row in rows if row["value"] != OTHER), default=0), None
+    lines, last = list[Line](), None
     for row in rows:
+        if row["value"] == OTHER and not row["requests"]:
+            continue
         if len(totals) > 1 and row["from"] != last:  # a line above the values of each span
             last = row["from"]
-            drawn.add_row(Text(f"{last.astimezone(zone):%Y-%m-%d %H:%M}", "bold"))
+            lines.append(Line(Text(_minute(last, zone), "bold")))
         value = printable(row["value"])
-        drawn.add_row(
-            # Text: what a stranger wrote is no markup of ours
-            Text(value if len(value) <= value_width else value[: value_width - 1] + "…"),
+        # Text: what a stranger wrote is no markup of ours
+        name = Text(value if len(value) <= most else value[: most - 1] + "…")
+        numbers = (
             _short(row["requests"]),
-            _short(row["requests_error"]) if row["requests_error"] else "",
+            *([_short(row["requests_error"]) if row["requests_error"] else ""] if inexact else []),
             f"{100 * row['requests'] / (totals[row['from']] or 1):.1f}",
             _megabytes(row["bytes_sent"]),
             _short(row["errors"]),
-            "" if row["value"] == OTHER else _bar(row["requests"], most),
         )
-    return _bars_give_way(drawn)
+        # the rest is of many values: it would make each one's bar too short to see
+        lines.append(Line(name, numbers, 0 if row["value"] == OTHER else row["requests"]))
+    headings = (rows[0]["dimension"], "requests", *(["±"] if inexact else []), "%", "MB", "errors")
+    return draw(Shape(headings, ("MB", "%", "errors", "±"), _LEAST_VALUE), lines, width)
 
 
-def _bars_give_way(drawn: Table) -> Table:
-    """Where it gets narrow, the bars are cut first, then the names, but no number."""
-    for column in drawn.columns[1:-1]:
-        column.min_width = max(map(len, (str(column.header), *map(str, column.cells))))
-    drawn.columns[-1].overflow = "crop"
-    return drawn
+def _minute(time: datetime, zone: ZoneInfo) -> str:
+    return f"{time.astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def _short(count: int) -> str:
@@ -122,8 +117,3 @@ def _megabytes(size: int) -> str:
     if size >= 1e12:
         return f"{size / 1e12:,.1f}T"
     return f"{size / 1e6:,.{0 if size >= 1e9 else 1}f}"
-
-
-def _bar(count: int, most: int) -> str:
-    eighths = round(8 * _BAR_WIDTH * count / most) if most else 0
-    return _BAR[-1] * (eighths // 8) + (_BAR[eighths % 8 - 1] if eighths % 8 else "")

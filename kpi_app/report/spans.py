@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise, starmap
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from kpi_app.core.windows import format_duration, utc, window_start
 from kpi_app.errors import UserError
 
-#: Rows that one report may have.
+#: Rows that one report may have; spans without a line are none.
 MOST_SPANS = 10_000
 
 _DAY_S = 86_400
@@ -44,27 +44,35 @@ def whole(start: datetime, end: datetime, base_s: int) -> Span:
     return span
 
 
-def cut(span: Span, length_s: int, base_s: int, zone: ZoneInfo) -> list[Span]:
-    """Cut a span into rows of `length_s`, a multiple of the base window.
-
-    Days begin at midnight in `zone`, shorter rows at multiples of their length since the epoch. Raises `UserError`
-    for other lengths, and for more rows than `MOST_SPANS`.
-    """
+def check_length(length_s: int, base_s: int) -> None:
+    """Rows are of whole base windows; of whole days, where they are longer than one. Raises `UserError` for others."""
     if length_s <= 0 or length_s % base_s:
         raise UserError(f"{format_duration(length_s)} is not a multiple of the base window, {format_duration(base_s)}")
     if length_s > _DAY_S and length_s % _DAY_S:
         raise UserError(f"{format_duration(length_s)}: rows of more than a day are of whole days, such as 7d")
-    if span.seconds / length_s > MOST_SPANS:
+
+
+def in_days(length_s: int) -> bool:
+    """Rows of this length begin at midnight; shorter ones at multiples of their length since the epoch."""
+    return length_s % _DAY_S == 0
+
+
+def step(span: Span, length_s: int, time_s: int) -> Span:
+    """The row of `length_s`, less than a day, that a moment of a span is in."""
+    start_s = window_start(time_s, length_s)
+    return Span(max(start_s, span.start_s), min(start_s + length_s, span.end_s))
+
+
+def days(span: Span, length_s: int, base_s: int, zone: ZoneInfo) -> Iterator[Span]:
+    """Cut a span into rows of whole days, which begin at midnight in `zone`."""
+    borders = (border for border in _midnights(span, length_s // _DAY_S, base_s, zone) if border > span.start_s)
+    yield from starmap(Span, pairwise(chain([span.start_s], borders, [span.end_s])))
+
+
+def check_rows(rows: int) -> None:
+    """Raise `UserError` for more rows than `MOST_SPANS`."""
+    if rows > MOST_SPANS:
         raise UserError(f"that is more than {MOST_SPANS:,} rows: ask for longer ones, or for a shorter span")
-    borders = list(
-        _midnights(span, length_s // _DAY_S, base_s, zone) if length_s % _DAY_S == 0 else _steps(span, length_s)
-    )
-    edges = [span.start_s, *(border for border in borders if span.start_s < border < span.end_s), span.end_s]
-    return [Span(*pair) for pair in pairwise(edges)]
-
-
-def _steps(span: Span, length_s: int) -> Iterator[int]:
-    yield from range(window_start(span.start_s, length_s), span.end_s, length_s)
 
 
 def _midnights(span: Span, days: int, base_s: int, zone: ZoneInfo) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,9 +12,9 @@ from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.windows import utc
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Feed
-from kpi_app.report.spans import Span, missing, pieces
+from kpi_app.report.spans import Piece, Span, missing, pieces
 from kpi_app.sinks.connect import Database, Session
-from kpi_app.sinks.read import states
+from kpi_app.sinks.read import held_spans, states
 
 #: Windows that are in hand at once.
 _PAGE = 60
@@ -41,6 +40,18 @@ def dimensions(feed: Feed) -> tuple[str, ...]:
     return tuple(kind.dimensions) if kind else ()
 
 
+def check_dimension(feed: Feed, by: str | None) -> None:
+    """Raise `UserError` for a dimension that the feed does not have."""
+    if by is not None and by not in dimensions(feed):
+        raise UserError(f"unknown dimension {by!r}: one of {', '.join(dimensions(feed))}")
+
+
+def columns(feed: Feed, by: str | None) -> list[str]:
+    """The names of a report's columns, in order."""
+    zeros = {measure.name: measure.aggregate.zero() for measure in feed.measures}
+    return ["from", "to", *(feed.listed([zeros], 1).drop("list").columns if by else feed.row(zeros, 1))]
+
+
 async def report(
     database: Database,
     feed: Feed,
@@ -54,8 +65,7 @@ async def report(
     Spans without a line have no row. `sizes_s`: the window sizes that are kept up to date. Raises `UserError` for an
     unknown dimension and when over `most_states` windows would have to be read, `SinkBusy` and `SinkRefused`.
     """
-    if asked.by is not None and asked.by not in dimensions(feed):
-        raise UserError(f"unknown dimension {asked.by!r}: one of {', '.join(dimensions(feed))}")
+    check_dimension(feed, asked.by)
     rows: list[dict[str, Any]] = []
     read, before_s, total_s = 0, 0, sum(one.seconds for one in asked.spans)
     async with database.session() as session:
@@ -117,17 +127,26 @@ async def _states(
     """Encoded windows, and their size, that make up a span: the largest that are closed, else the smaller ones."""
     for piece in pieces(one, sizes_s):
         smaller = [size_s for size_s in sizes_s if size_s < piece.size_s]
-        found: list[datetime] = []
-        for start_s in range(piece.start_s, piece.end_s, _PAGE * piece.size_s):
-            end_s = min(start_s + _PAGE * piece.size_s, piece.end_s)
-            page = await states(session, feed, piece.size_s, utc(start_s), utc(end_s), only_closed=bool(smaller))
-            found += page
-            if page:
-                yield piece.size_s, list(page.values())
-        if smaller:
-            for gap in missing(piece, [int(start.timestamp()) for start in found]):
-                async for found_there in _states(session, feed, gap, smaller):
-                    yield found_there
+        found_s: list[int] = []
+        async for page in _pages(session, feed, piece, only_closed=bool(smaller)):
+            found_s += page
+            yield piece.size_s, list(page.values())
+        gaps = missing(piece, found_s) if smaller else []
+        # asked of all at once: years without a line are no reason to look into each of their hours
+        for gap in await held_spans(session, feed, smaller, gaps) if gaps else ():
+            async for found_there in _states(session, feed, gap, smaller):
+                yield found_there
+
+
+async def _pages(session: Session, feed: Feed, piece: Piece, *, only_closed: bool) -> AsyncIterator[dict[int, bytes]]:
+    """The encoded windows that a piece has, by start: so many queries as they need, however far apart they are."""
+    at_s = piece.start_s
+    while at_s < piece.end_s:
+        page = await states(session, feed, piece.size_s, utc(at_s), utc(piece.end_s), only_closed, _PAGE)
+        found = {int(start.timestamp()): encoded for start, encoded in page.items()}
+        if found:
+            yield found
+        at_s = max(found) + piece.size_s if len(found) == _PAGE else piece.end_s
 
 
 def _rows(feed: Feed, one: Span, values: Values, asked: Asked) -> list[dict[str, Any]]:

@@ -1,13 +1,17 @@
 """Read: rows and books, for pages, probes and the demo."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from kpi_app.core.windows import utc
 from kpi_app.feeds.base import Feed
 from kpi_app.sinks import queries
 from kpi_app.sinks.connect import Database, Session
 
 _SQL = queries.load("read")
+
+Ends = TypeVar("Ends", bound=tuple[int, int])
 
 
 async def windows(
@@ -54,11 +58,27 @@ async def extent(database: Database, feed: Feed, size_s: int) -> tuple[datetime,
 
 
 async def states(
-    session: Session, feed: Feed, size_s: int, start: datetime, end: datetime, only_closed: bool
+    session: Session, feed: Feed, size_s: int, start: datetime, end: datetime, only_closed: bool, limit: int
 ) -> dict[datetime, bytes]:
-    """The mergeable states of windows of a size that start in `[start, end)`, by start in ascending order."""
+    """The states of the first `limit` windows of a size that start in `[start, end)`, by start in ascending order."""
     sql = _SQL["states"].format(table=queries.identifiers([feed.table]))
-    return {row["window_start"]: row["sketches"] for row in await session.fetch(sql, size_s, start, end, only_closed)}
+    rows = await session.fetch(sql, size_s, start, end, only_closed, limit)
+    return {row["window_start"]: row["sketches"] for row in rows}
+
+
+async def held_spans(session: Session, feed: Feed, sizes_s: Sequence[int], spans: Sequence[Ends]) -> list[Ends]:
+    """Those of some `[start_s, end_s)` in which a window of one of these sizes starts, in their order."""
+    sql = _SQL["held_spans"].format(table=queries.identifiers([feed.table]))
+    starts, ends = [utc(start_s) for start_s, _ in spans], [utc(end_s) for _, end_s in spans]
+    return [spans[row["number"] - 1] for row in await session.fetch(sql, list(sizes_s), starts, ends)]
+
+
+async def held_steps(
+    session: Session, feed: Feed, size_s: int, start: datetime, end: datetime, step_s: int, limit: int
+) -> list[datetime]:
+    """The first window of a size in each step since the epoch, of those that start in `[start, end)`."""
+    sql = _SQL["held_steps"].format(table=queries.identifiers([feed.table]))
+    return [row["window_start"] for row in await session.fetch(sql, size_s, start, end, step_s, limit)]
 
 
 async def tops(database: Database, feed: Feed, size_s: int, start: datetime, dimension: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from kpi_app.core.tops import OTHER
 from kpi_app.core.windows import format_duration, utc, window_start
 from kpi_app.feeds.values import printable
-from kpi_app.report.render import VALUE_WIDTH, as_table
+from kpi_app.report.render import as_table
 from kpi_app.top import figures
 from kpi_app.top.figures import Point
 from kpi_app.top.look import Look
@@ -217,7 +217,9 @@ def _tops(look: Look, shown: Shown, size: Size, height: int) -> Iterator[Text | 
         yield from (Text(), _cut(Text(f"the log's format has no {shown.by}"), size.width))
     if values and room > 0:
         rows = [{"from": look.start, "dimension": shown.by, **row} for row in _listed(values, room)]
-        yield from (Text(), as_table(rows, shown.zone, max(VALUE_WIDTH, size.width - WIDTH + VALUE_WIDTH)))
+        table = as_table(rows, shown.zone, size.width)
+        table.caption = None  # it has no line to spare
+        yield from (Text(), table)
 
 
 def _listed(values: Sequence[Mapping[str, Any]], room: int) -> list[Mapping[str, Any]]:

@@ -59,6 +59,19 @@ def time(query: Mapping[str, str], name: str) -> datetime | None:
     raise _wrong(name, text, "an ISO 8601 time with its zone, such as 2026-01-31T08:00:00Z")
 
 
+def date_or_time(query: Mapping[str, str], name: str) -> str | None:
+    """A date or a time in ISO 8601, in UTC where it says its zone, else as it is; None where it was not given."""
+    text = query.get(name)
+    if text is None:
+        return None
+    mended = _LOST_PLUS.sub("+", text)
+    try:
+        told = datetime.fromisoformat(mended)
+        return mended if told.tzinfo is None else told.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        raise _wrong(name, text, "a date or time in ISO 8601, such as 2026-01-31 or 2026-01-31T08:00:00Z") from None
+
+
 def _wrong(name: str, text: str, right: str) -> AskDifferently:
     return AskDifferently(f"{name}={_show(text)} is not {right}")
 

@@ -21,12 +21,14 @@ class Reports:
         self._dimensions = dimensions
 
     async def report(self, request: web.Request) -> web.Response:
-        """The KPIs of `[from, to)`, or with `by` the top values of a dimension; a row for each `window` where given."""
+        """The KPIs of `[from, to)`, or with `by` the top values of a dimension; a row for each `window` where given.
+
+        Times without a zone, dates among them, are in that of the settings, as the command has it.
+        """
         asked = query.only(request, ("from", "to", "window", "by", "top"))
-        start, end = query.time(asked, "from"), query.time(asked, "to")
         wish = Wish(
-            None if start is None else start.isoformat(),
-            None if end is None else end.isoformat(),
+            query.date_or_time(asked, "from"),
+            query.date_or_time(asked, "to"),
             asked.get("window"),
             self._dimension(asked["by"]) if "by" in asked else None,
             query.whole(asked, "top", TOP, MOST_TOP),

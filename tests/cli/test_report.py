@@ -11,7 +11,7 @@ from kpi_app.feeds.access import ACCESS
 from kpi_app.sinks.postgres import PostgresSink
 from tests.cli.programs import kpi, run
 from tests.sinks.owner import RULES, TOPIC, Owner
-from tests.sinks.store import AT_ONCE, settle
+from tests.sinks.store import AT_ONCE, at, settle
 
 
 @pytest.fixture
@@ -50,6 +50,38 @@ async def test_a_wrong_question_is_one_line(stored: dict[str, str], tmp_path: Pa
         done = run(kpi("report", *options), tmp_path, stored)
         assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1), done
         assert why in done.err
+
+
+async def test_a_wrong_dimension_needs_no_database(tmp_path: Path) -> None:
+    """It is known before anything is asked."""
+    away = {"KPI_DATABASE_URL": "postgresql://kpi@127.0.0.1:1/kpi"}
+    done = run(kpi("report", "--by", "pathh"), tmp_path, away)
+    assert (done.code, "unknown dimension 'pathh'" in done.err) == (1, True), done
+
+
+async def test_lines_without_a_dimension_are_not_no_lines(stored: dict[str, str], tmp_path: Path) -> None:
+    """It says what they lack, and what would help."""
+    done = run(kpi("report", "--by", "host"), tmp_path, stored)
+    assert done.out == "the lines of that span have no host: add host=$host to nginx's log_format\n"
+    span = ["--from", "1999-01-01", "--to", "1999-01-02"]
+    assert "no lines" in run(kpi("report", "--by", "host", *span), tmp_path, stored).out
+    header = run(kpi("report", "--by", "host", "--format", "csv"), tmp_path, stored).out
+    assert header.startswith("from,to,dimension,value,requests")
+
+
+async def test_a_table_in_a_pipe_ends_its_lines_where_they_end(stored: dict[str, str], tmp_path: Path) -> None:
+    """Bars are of different lengths; no blanks make up for it."""
+    out = run(kpi("report", "--window", "1m"), tmp_path, stored).out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
+async def test_times_within_a_window_are_told_what_is_counted(stored: dict[str, str], tmp_path: Path) -> None:
+    """A window is whole: beside the report it says from when to when it is."""
+    start, end = at(30).isoformat(), at(60).isoformat()
+    done = run(kpi("report", "--from", start, "--to", end, "--format", "json"), tmp_path, stored)
+    assert done.err == "whole windows are counted: 2023-11-14 22:14:00 to 2023-11-14 22:15:00, UTC\n"
+    assert [row["requests"] for row in json.loads(done.out)] == [2]
+    assert run(kpi("report", "--from", at(0).isoformat(), "--to", end), tmp_path, stored).err == ""
 
 
 async def test_a_span_without_lines_says_so(stored: dict[str, str], tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ COLUMNS = {
     },
     "kpi-paths": {
         "Heaviest": TOPS,
-        "Most errors (4xx and 5xx)": TOPS,
+        "Most errors among the busiest (4xx and 5xx)": TOPS,
         "The ten heaviest over time": ["time", "metric", "load"],
     },
     "kpi-latency": {
@@ -128,7 +128,7 @@ async def test_numbers_on_the_dashboards_are_those_of_the_lines(reader: asyncpg.
     assert round(shown["kpi-overview", "Failed (5xx)"][0][0], 4) == round(36 / 361, 4)
     assert round(shown["kpi-overview", "Bots"][0][0], 2) == 0.33
     assert sum(row[1] for row in shown["kpi-paths", "Heaviest"]) == 361
-    assert sum(row[3] for row in shown["kpi-paths", "Most errors (4xx and 5xx)"]) == 72
+    assert sum(row[3] for row in shown["kpi-paths", "Most errors among the busiest (4xx and 5xx)"]) == 72
     assert shown["kpi-latency", "Longest"] == [(0.089,)]
     assert shown["kpi-ingest", "Lines unaccounted for"] == [(0,)]
     assert shown["kpi-ingest", "Not merged yet"] == [(1,)]

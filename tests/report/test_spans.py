@@ -1,6 +1,6 @@
 """Spans: whole windows that make up any span of time, each moment once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpi_app.errors import UserError
-from kpi_app.report.spans import Piece, Span, cut, missing, pieces, whole
+from kpi_app.report.spans import Piece, Span, check_length, check_rows, days, missing, pieces, step, whole
 
 SIZES_S = (86_400, 3_600, 60)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -68,22 +68,31 @@ def test_a_span_is_made_of_whole_base_windows() -> None:
 def test_days_begin_at_midnight_of_the_zone() -> None:
     """Also where clocks are put forward: that day has 23 hours."""
     span = Span(seconds("2026-03-28T00:00+01:00"), seconds("2026-03-31T00:00+02:00"))
-    assert [s.seconds // 3_600 for s in cut(span, 86_400, 60, BERLIN)] == [24, 23, 24]
+    assert [s.seconds // 3_600 for s in days(span, 86_400, 60, BERLIN)] == [24, 23, 24]
 
 
 @given(MINUTES, MINUTES, st.sampled_from([60, 300, 3_600, 86_400, 172_800]))
-def test_a_cut_leaves_nothing_out(first: int, length: int, row_s: int) -> None:
-    """The rows are next to each other, from the first moment to the last."""
+def test_rows_leave_nothing_out(first: int, length: int, row_s: int) -> None:
+    """They are next to each other, from the first moment to the last."""
     span = Span(60 * first, 60 * (first + length + 1))
-    rows = cut(span, row_s, 60, BERLIN)
+    if row_s < 86_400:
+        rows = sorted({step(span, row_s, time_s) for time_s in range(*span, 60)})
+    else:
+        rows = [*days(span, row_s, 60, BERLIN)]
     assert (rows[0].start_s, rows[-1].end_s) == span
     assert all(left.end_s == right.start_s for left, right in pairwise(rows))
     assert all(0 < row.seconds <= row_s for row in rows)
 
 
-@pytest.mark.parametrize(("length_s", "why"), [(90, "multiple"), (90_000, "whole days"), (60, "more than 10,000 rows")])
+@pytest.mark.parametrize(("length_s", "why"), [(0, "multiple"), (90, "multiple"), (90_000, "whole days")])
 def test_lengths_that_make_no_rows_are_told_so(length_s: int, why: str) -> None:
     """One line that says what would be right."""
-    now = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
     with pytest.raises(UserError, match=why):
-        cut(Span(now, now + 86_400 * 100), length_s, 60, BERLIN)
+        check_length(length_s, 60)
+
+
+def test_a_report_has_so_many_rows_and_no_more() -> None:
+    """Nobody reads more, and each is united by itself."""
+    check_rows(10_000)
+    with pytest.raises(UserError, match="more than 10,000 rows"):
+        check_rows(10_001)

@@ -9,7 +9,10 @@ from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.report.ask import Wish
 from kpi_app.sinks.migrate import migrate
+from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.web.reader import MOST_SPANS, PostgresReader
+from tests.sinks.owner import TOPIC, Owner
+from tests.sinks.store import AT_ONCE, settle
 from tests.web.conftest import Site
 
 START = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -21,6 +24,13 @@ async def test_a_report_asks_for_what_was_wished(site: Site) -> None:
     told = await site.json("/kpi/report?from=2026-01-31T10:00:00%2B02:00&window=1h&by=path&top=5")
     assert site.reader.asked == [Wish("2026-01-31T08:00:00+00:00", None, "1h", "path", 5)]
     assert told["rows"] == [{"from": "2026-01-31T08:00:00Z", "requests": 7}]
+
+
+async def test_a_report_takes_dates(site: Site) -> None:
+    """As the command does, in the zone of the settings: they reach the reader as they are."""
+    site.reader.rows = []
+    await site.json("/kpi/report?from=2026-01-31&to=2026-02-01T08:00")
+    assert site.reader.asked == [Wish("2026-01-31", "2026-02-01T08:00")]
 
 
 async def test_a_top_list_asks_for_its_window(site: Site) -> None:
@@ -45,7 +55,9 @@ async def test_a_top_list_asks_for_its_window(site: Site) -> None:
         ("/kpi/top?dimension=path&window_start=2026-01-31T08:00:00Z&size=61", "size='61'"),
         ("/kpi/report?by=colour", "one of: status, method"),
         ("/kpi/report?top=0", "top='0'"),
-        ("/kpi/report?from=2026-01-31", "from='2026-01-31'"),
+        ("/kpi/report?from=yesterday", "from='yesterday'"),
+        ("/kpi/report?to=9999-12-31T23:59:59-01:00", "to='9999-12-31T23:59:59-01:00'"),
+        ("/kpi/top?dimension=path&window_start=2026-01-31", "window_start='2026-01-31'"),
         ("/kpi/report?span=1h", "unknown parameter 'span'"),
     ],
 )
@@ -66,13 +78,19 @@ async def test_a_report_that_can_not_be_made_is_the_askers_mistake(site: Site) -
 async def test_a_worker_makes_no_endless_report(database: str) -> None:
     """It has other work; the command makes them."""
     await migrate(database)
-    reader = PostgresReader(database, ACCESS, "access-log", 60, ZoneInfo("UTC"))
-    wish = Wish("2026-01-01", "2026-01-02", "1m")
+    sink = PostgresSink(database, ACCESS, topic=TOPIC, window_s=60, grace_s=60, pace=AT_ONCE)
+    await sink.open()
+    await sink.flush(Owner().read(*range(0, 60 * (MOST_SPANS + 1), 60)).checkpoint())
+    await settle(sink)
+    await sink.close()
+    reader = PostgresReader(database, ACCESS, TOPIC, 60, ZoneInfo("Europe/Berlin"))
+    wish = Wish("2023-11-01", "2023-12-01", "1m")
     try:
-        assert MOST_SPANS < 24 * 60
         with pytest.raises(UserError, match="more than"):
             await reader.report(wish)
-        assert await reader.report(wish._replace(window="1h", by="path")) == []
+        [row] = await reader.report(wish._replace(window="1w", start="2023-11-14"))
+        assert (row["from"], row["requests"]) == (datetime(2023, 11, 13, 23, tzinfo=UTC), MOST_SPANS + 1)
+        assert await reader.report(wish._replace(start="2022-11-01", end="2022-12-01", by="path")) == []
         assert await reader.top(60, START, "path") == []
     finally:
         await reader.close()

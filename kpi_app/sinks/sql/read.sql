@@ -34,11 +34,35 @@ SELECT min(window_start) AS first,
   FROM {table} WHERE window_seconds = $1;
 
 -- states --
--- The mergeable states of windows of one size ($1) in a span of time, of closed ones only where $4 says so.
+-- The mergeable states of the first windows of one size ($1) in a span of time, of closed ones only where $4 says so.
 SELECT window_start, sketches FROM {table}
  WHERE window_seconds = $1 AND window_start >= $2 AND window_start < $3 AND (closed OR NOT $4)
    AND sketches IS NOT NULL
- ORDER BY window_start;
+ ORDER BY window_start LIMIT $5;
+
+-- held_spans --
+-- The numbers, from 1, of those spans of time in which a window of one of some sizes starts.
+-- Ordered and limited, so that each span is one look into the index, however many windows there are.
+SELECT span.number FROM unnest($2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS span (starts, ends, number)
+  CROSS JOIN LATERAL (SELECT FROM {table} WHERE window_seconds = ANY ($1::integer[])
+                         AND window_start >= span.starts AND window_start < span.ends
+                       ORDER BY window_start LIMIT 1) AS held
+ ORDER BY span.number;
+
+-- held_steps --
+-- The first window of one size ($1) in each step of $4 seconds since the epoch, in a span of time; $5 at most.
+-- From each it goes on at the next step: as many looks into the index as there are rows, however far apart.
+WITH RECURSIVE held AS (
+    (SELECT window_start FROM {table} WHERE window_seconds = $1 AND window_start >= $2 AND window_start < $3
+      ORDER BY window_start LIMIT 1)
+    UNION ALL
+    SELECT next.window_start FROM held CROSS JOIN LATERAL
+           (SELECT window_start FROM {table}
+             WHERE window_seconds = $1 AND window_start < $3 AND window_start >= make_interval(secs => $4::integer)
+                   + date_bin(make_interval(secs => $4::integer), held.window_start, 'epoch'::timestamptz)
+             ORDER BY window_start LIMIT 1) AS next
+)
+SELECT window_start FROM held LIMIT $5;
 
 -- tops --
 -- The values of a dimension in one window.
