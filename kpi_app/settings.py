@@ -7,14 +7,12 @@ shown.
 
 import difflib
 import os
-import re
 import zoneinfo
 from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -22,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kpi_app import secured
 from kpi_app.core.windows import format_duration, parse_duration
+from kpi_app.database_url import unambiguous, without_password
 from kpi_app.errors import UserError
 from kpi_app.feeds import FEEDS
 from kpi_app.feeds.base import Reading
@@ -41,16 +40,6 @@ def _brokers(value: str) -> str:
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise ValueError(f"{broker!r} is not host:port")
     return ",".join(broker.strip() for broker in value.split(","))
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    try:
-        scheme = urlsplit(value.get_secret_value()).scheme
-    except ValueError:
-        scheme = ""
-    if scheme not in ("postgresql", "postgres"):
-        raise ValueError("not postgresql://user:password@host:port/database")
-    return value
 
 
 def _topic(value: str) -> str:
@@ -134,7 +123,7 @@ class Settings(BaseSettings):
     kafka_ssl_cert: File = Field(None, description="file of our certificate (PEM) and those between it and its CA")
     kafka_ssl_key: File = Field(None, description="file of its key (PEM), where that is not in the certificate's")
     kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="what that key is encrypted with")
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(unambiguous)] = Field(
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
         description="Postgres: postgresql://user:password@host:port/database",
     )
@@ -250,12 +239,6 @@ def environment(settings: Settings) -> dict[str, str]:
         for name, (value, text) in values.items()
         if value != ""  # what is not set has no name, not even "none"
     }
-
-
-def without_password(url: str) -> str:
-    """A database URL that may be printed."""
-    # By what it looks like, not by its parts: in a URL that is not well-formed these are elsewhere.
-    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(?<=://)([^:@]*):.*@", r"\1:***@", url))
 
 
 def load(**overrides: Any) -> Settings:

@@ -15,7 +15,8 @@ ROOMS = {
     "core": {"errors"},
     "feeds": {"core", "errors"},
     "secured": {"errors"},
-    "settings": {"core", "errors", "feeds", "secured"},
+    "database_url": set(),
+    "settings": {"core", "database_url", "errors", "feeds", "secured"},
     "sinks": {"core", "errors", "feeds", "secured"},
     "sources": {"core", "errors", "feeds"},
     "local": {"errors"},
@@ -24,7 +25,7 @@ ROOMS = {
     "web": {"core", "errors", "feeds", "report", "settings", "sinks", "stream"},
     "preflight": {"errors"},
     "top": {"core", "errors", "feeds", "report", "settings", "sources", "stream", "web"},
-    "reset": {"errors", "feeds", "settings", "sinks", "stream"},
+    "reset": {"database_url", "errors", "feeds", "settings", "sinks", "stream"},
     "worker": {"errors", "feeds", "preflight", "settings", "sinks", "stream", "web"},
     "demo": {"core", "errors", "feeds", "local", "preflight", "settings", "sinks", "sources", "stream"},
     "cli": {

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from kpi_app import settings as settings_of
+from kpi_app.database_url import without_password
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Reading
-from kpi_app.settings import Settings, default, environment, load, shown, without_password
+from kpi_app.settings import Settings, default, environment, load, shown
 
 ROOT = Path(__file__).parent.parent
 #: Where settings are documented.
