@@ -14,6 +14,7 @@ from rich.console import Console
 
 from kpi_app.core.fold import TimeRules
 from kpi_app.demo.progress import bar
+from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.check import Check, Top, excerpt
 from kpi_app.settings import Settings
@@ -59,9 +60,15 @@ def check(paths: list[Path], settings: Settings, max_rejected: float, out: Conso
 def _standard_input() -> Iterator[Path]:
     """A file with all of it, for a while: packed lines are told by a look at the start, and read from there."""
     with tempfile.NamedTemporaryFile(prefix="kpi-check-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(file.name)
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        except OSError as error:
+            raise UserError(f"standard input: {error.strerror}; it is kept in {file.name} meanwhile") from error
+        try:
+            yield Path(file.name)
+        except UserError as error:  # what is wrong with it is not the file's
+            raise UserError(str(error).replace(file.name, "standard input")) from error
 
 
 def name_of(path: Path) -> str:

@@ -156,6 +156,13 @@ def test_check_reads_standard_input(log: Path, tmp_path: Path) -> None:
         assert done.stdout.decode() == of_file.replace(str(log), "-")
 
 
+def test_check_names_standard_input_where_it_can_not_be_read(tmp_path: Path) -> None:
+    """Not the file that it is kept in meanwhile."""
+    done = subprocess.run(kpi("check", "-"), input=b"BZh91AY", capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("standard input is compressed with bzip2: ")
+
+
 def test_check_rejects_what_the_worker_would_as_future(tmp_path: Path) -> None:
     """A clock that is ahead is seen before anything is sent."""
     at = (datetime.now(UTC) + timedelta(hours=1)).strftime("%d/%b/%Y:%H:%M:%S +0000")
