@@ -5,13 +5,9 @@ Read from the environment (`KPI_…`) and from `.env`; secrets from files, too (
 shown.
 """
 
-import difflib
-import functools
-import logging
 import os
-import re
 import zoneinfo
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
@@ -21,14 +17,12 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from kpi_app import secured
+from kpi_app import names, secured
 from kpi_app.core.windows import format_duration, parse_duration
 from kpi_app.database_url import unambiguous, without_password
 from kpi_app.errors import UserError
 from kpi_app.feeds import FEEDS
 from kpi_app.feeds.base import Reading
-
-log = logging.getLogger(__name__)
 
 
 def _seconds(value: object) -> object:
@@ -70,9 +64,9 @@ def _nested(value: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _log_format(value: str) -> str:
-    names = [name for feed in FEEDS for name in feed.formats]
-    if value not in names:
-        raise ValueError(f"one of: {', '.join(names)}")
+    formats = [name for feed in FEEDS for name in feed.formats]
+    if value not in formats:
+        raise ValueError(f"one of: {', '.join(formats)}")
     return value
 
 
@@ -199,13 +193,6 @@ _UNSET = {
     "keep": "forever",
 }
 
-#: How much a name is like a setting's that it is surely meant to be one, and in force in silence would be wrong: from
-#: there on it stops the start. And from where on the setting is worth naming.
-_MISSPELT, _LIKE = 0.85, 0.7
-
-#: Names of ours that are no settings: the log of `make dev` and of Fluent Bit, and what tests are given.
-_OTHERS = ("KPI_LOG_FILE", "KPI_TEST_")
-
 #: The fields that are never shown, and may be given as files.
 SECRETS = frozenset(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
 
@@ -261,8 +248,8 @@ def load(**overrides: Any) -> Settings:
     given = {name.upper(): value for name, value in (dotenv_values(".env") | dict(os.environ)).items()}
     known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
     known |= {f"KPI_{name.upper()}{secured.FILE}" for name in SECRETS}
-    unknown = _unknown(given, known)
-    if misspelt := [line for name in unknown if (line := _told(name, known, _MISSPELT))]:
+    unknown = names.unknown(given, known)
+    if misspelt := names.misspelt(unknown, known):
         raise UserError("\n".join(misspelt))
     try:
         in_force = Settings(**secured.read_secrets(SECRETS, given) | overrides)
@@ -270,32 +257,8 @@ def load(**overrides: Any) -> Settings:
         raise UserError("\n".join(map(_explain, error.errors()))) from None
     if wrong := secured.contradictions(in_force):
         raise UserError("\n".join(wrong))
-    for name in unknown:
-        _warn(_told(name, known, _LIKE) or f"{name}: there is no such setting; `kpi settings` lists all")
+    names.warn(unknown, known)
     return in_force
-
-
-def _unknown(given: Collection[str], known: Collection[str]) -> list[str]:
-    """The names that look like a setting's and that nobody knows."""
-    # Kubernetes names every service to every pod: KPI_WORKER_SERVICE_HOST, KPI_WORKER_PORT_6066_TCP, …
-    services = [name.removesuffix("SERVICE_HOST") for name in given if name.endswith("_SERVICE_HOST")]
-    linked = re.compile(f"(?:{'|'.join(map(re.escape, services))})(?:SERVICE_|PORT).*" if services else "(?!)")
-    return sorted(
-        name
-        for name in set(given) - set(known)
-        if name.startswith("KPI_") and not name.startswith(_OTHERS) and not linked.fullmatch(name)
-    )
-
-
-def _told(name: str, known: Collection[str], likeness: float) -> str:
-    """What is said of a name that is like a setting's; nothing where it is less so."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=likeness)
-    return f"{name}: there is no such setting; did you mean {found[0]}?" if found else ""
-
-
-@functools.cache
-def _warn(line: str) -> None:
-    log.warning("%s", line)
 
 
 def _as_given(name: str, value: Any) -> str:

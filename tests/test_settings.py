@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kpi_app import names
 from kpi_app import settings as settings_of
 from kpi_app.database_url import without_password
 from kpi_app.errors import UserError
@@ -123,7 +124,7 @@ def test_a_name_that_nobody_knows_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, said: str
 ) -> None:
     """It may be another program's, so the start goes on; its value may be a secret."""
-    settings_of._warn.cache_clear()
+    names._warn.cache_clear()
     monkeypatch.setenv(name, "s3cret")
     assert load() == load()
     [line] = caplog.messages
@@ -134,7 +135,7 @@ def test_a_name_that_nobody_knows_is_told_once(
 
 def test_names_that_are_known_are_not_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The log file of the Procfile and of Fluent Bit, what tests are given, and Kubernetes' names of services."""
-    settings_of._warn.cache_clear()
+    names._warn.cache_clear()
     for name in (
         *("KPI_LOG_FILE", "KPI_TEST_BROKERS", "KPI_TEST_DATABASE_URL", "KPI_WEB_TOKEN_FILE"),
         *("KPI_WORKER_SERVICE_HOST", "KPI_WORKER_SERVICE_PORT", "KPI_WORKER_SERVICE_PORT_WEB", "KPI_WORKER_PORT"),
@@ -153,7 +154,7 @@ def test_names_that_this_repository_uses_are_known() -> None:
     known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
     known |= {f"{name}_FILE" for name in known}
     assert len(used) > 15
-    assert settings_of._unknown(used, known) == []
+    assert names.unknown(used, known) == []
 
 
 def test_the_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
