@@ -14,9 +14,10 @@ from aiokafka.errors import (
     for_code,
 )
 
+from kpi_app.database_url import without_password
 from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
-from kpi_app.settings import Settings, without_password
+from kpi_app.settings import Settings
 from kpi_app.sinks.check import check_connection
 from kpi_app.sinks.reset import OnTable, reset
 from kpi_app.stream.kafka import admin

@@ -5,23 +5,21 @@ Read from the environment (`KPI_…`) and from `.env`; secrets from files, too (
 shown.
 """
 
-import difflib
 import os
-import re
 import zoneinfo
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from kpi_app import secured
+from kpi_app import names, secured
 from kpi_app.core.windows import format_duration, parse_duration
+from kpi_app.database_url import unambiguous, without_password
 from kpi_app.errors import UserError
 from kpi_app.feeds import FEEDS
 from kpi_app.feeds.base import Reading
@@ -41,16 +39,6 @@ def _brokers(value: str) -> str:
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise ValueError(f"{broker!r} is not host:port")
     return ",".join(broker.strip() for broker in value.split(","))
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    try:
-        scheme = urlsplit(value.get_secret_value()).scheme
-    except ValueError:
-        scheme = ""
-    if scheme not in ("postgresql", "postgres"):
-        raise ValueError("not postgresql://user:password@host:port/database")
-    return value
 
 
 def _topic(value: str) -> str:
@@ -76,9 +64,9 @@ def _nested(value: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _log_format(value: str) -> str:
-    names = [name for feed in FEEDS for name in feed.formats]
-    if value not in names:
-        raise ValueError(f"one of: {', '.join(names)}")
+    formats = [name for feed in FEEDS for name in feed.formats]
+    if value not in formats:
+        raise ValueError(f"one of: {', '.join(formats)}")
     return value
 
 
@@ -134,7 +122,7 @@ class Settings(BaseSettings):
     kafka_ssl_cert: File = Field(None, description="file of our certificate (PEM) and those between it and its CA")
     kafka_ssl_key: File = Field(None, description="file of its key (PEM), where that is not in the certificate's")
     kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="what that key is encrypted with")
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(unambiguous)] = Field(
         SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"),
         description="Postgres: postgresql://user:password@host:port/database",
     )
@@ -252,16 +240,16 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def without_password(url: str) -> str:
-    """A database URL that may be printed."""
-    # By what it looks like, not by its parts: in a URL that is not well-formed these are elsewhere.
-    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(?<=://)([^:@]*):.*@", r"\1:***@", url))
-
-
 def load(**overrides: Any) -> Settings:
-    """The settings in force. Raises `UserError` with a line for each wrong one, and for each that is misspelt."""
+    """The settings in force. Raises `UserError` with a line for each wrong one, and for each that is misspelt.
+
+    Other names that begin like ours and are none are logged, once in a process.
+    """
     given = {name.upper(): value for name, value in (dotenv_values(".env") | dict(os.environ)).items()}
-    if misspelt := _misspelt(given):
+    known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"KPI_{name.upper()}{secured.FILE}" for name in SECRETS}
+    unknown = names.unknown(given, known)
+    if misspelt := names.misspelt(unknown, known):
         raise UserError("\n".join(misspelt))
     try:
         in_force = Settings(**secured.read_secrets(SECRETS, given) | overrides)
@@ -269,16 +257,8 @@ def load(**overrides: Any) -> Settings:
         raise UserError("\n".join(map(_explain, error.errors()))) from None
     if wrong := secured.contradictions(in_force):
         raise UserError("\n".join(wrong))
+    names.warn(unknown, known)
     return in_force
-
-
-def _misspelt(given: Collection[str]) -> list[str]:
-    """A line for each name that is almost a setting's: ignored in silence it would be a wrong setting in force."""
-    known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"KPI_{name.upper()}{secured.FILE}" for name in SECRETS}
-    unknown = sorted(name for name in set(given) - known if name.startswith("KPI_"))
-    meant = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.88) for name in unknown}
-    return [f"{name}: there is no such setting; did you mean {found[0]}?" for name, found in meant.items() if found]
 
 
 def _as_given(name: str, value: Any) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from kpi_app import names
 from kpi_app import settings as settings_of
+from kpi_app.database_url import without_password
 from kpi_app.errors import UserError
 from kpi_app.feeds.base import Reading
-from kpi_app.settings import Settings, default, environment, load, shown, without_password
+from kpi_app.settings import Settings, default, environment, load, shown
 
 ROOT = Path(__file__).parent.parent
 #: Where settings are documented.
@@ -88,7 +90,12 @@ def test_each_wrong_setting_gets_its_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("KPI_GRACES", "KPI_GRACE"), ("KPI_BROKER", "KPI_BROKERS"), ("kpi_databse_url", "KPI_DATABASE_URL")],
+    [
+        ("KPI_GRACES", "KPI_GRACE"),
+        ("KPI_BROKER", "KPI_BROKERS"),
+        ("KPI_DATABASE", "KPI_DATABASE_URL"),
+        ("kpi_databse_url", "KPI_DATABASE_URL"),
+    ],
 )
 @pytest.mark.parametrize("in_file", [False, True], ids=["environment", "dotenv"])
 def test_a_misspelt_name_is_not_ignored(
@@ -103,11 +110,51 @@ def test_a_misspelt_name_is_not_ignored(
         load()
 
 
-def test_names_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is like no setting is not ours, such as the log file of the Procfile."""
-    monkeypatch.setenv("KPI_LOG_FILE", "access.log")
-    monkeypatch.setenv("KPI_OWNER", "me")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("KPI_KAFKA_BROKERS", "did you mean KPI_BROKERS?"),
+        ("KPI_DB_URL", "did you mean KPI_DATABASE_URL?"),
+        ("KPI_POSTGRES_URL", "there is no such setting"),
+        ("KPI_RETENTION", "there is no such setting"),
+        ("KPI_FOOBAR", "`kpi settings` lists all"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, said: str
+) -> None:
+    """It may be another program's, so the start goes on; its value may be a secret."""
+    names._warn.cache_clear()
+    monkeypatch.setenv(name, "s3cret")
+    assert load() == load()
+    [line] = caplog.messages
+    assert line.startswith(f"{name}: ")
+    assert said in line
+    assert "s3cret" not in line
+
+
+def test_names_that_are_known_are_not_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The log file of the Procfile and of Fluent Bit, what tests are given, and Kubernetes' names of services."""
+    names._warn.cache_clear()
+    for name in (
+        *("KPI_LOG_FILE", "KPI_TEST_BROKERS", "KPI_TEST_DATABASE_URL", "KPI_WEB_TOKEN_FILE"),
+        *("KPI_WORKER_SERVICE_HOST", "KPI_WORKER_SERVICE_PORT", "KPI_WORKER_SERVICE_PORT_WEB", "KPI_WORKER_PORT"),
+        *("KPI_WORKER_PORT_6066_TCP", "KPI_WORKER_PORT_6066_TCP_ADDR", "MY_KPI_FOO"),
+    ):
+        monkeypatch.setenv(name, "access.log" if name != "KPI_WEB_TOKEN_FILE" else "")
     assert load().log_format == "auto"
+    assert caplog.messages == []
+
+
+def test_names_that_this_repository_uses_are_known() -> None:
+    """What its files of deployment pass to workers is not told: one file of settings may serve several programs."""
+    files = [path for part in ("deploy", "fluent-bit") for path in (ROOT / part).rglob("*") if path.is_file()]
+    text = "".join(path.read_text() for path in [*files, ROOT / "Makefile", ROOT / "Procfile"])
+    used = set(re.findall(r"\bKPI_[A-Z_]*[A-Z]\b", text))
+    known = {f"KPI_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known}
+    assert len(used) > 15
+    assert names.unknown(used, known) == []
 
 
 def test_the_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,15 +23,17 @@ def check(
 ) -> None:
     """Read a log with no Kafka and no Postgres.
 
-    Prints the format, the time range and the totals of each file, and which lines would be rejected, and why.
+    Prints the format, the time range and the totals of each file, what its lines lack, and which would be rejected, and
+    why. A file named - is standard input.
 
     Example: kpi check /var/log/nginx/access.log*
     """
     from kpi_app.demo.check import check as print_check
     from kpi_app.settings import load
 
-    if not print_check(files, load(), max_rejected, out, err):
-        raise UserError(f"more than {max_rejected:g} % of the lines are rejected")
+    if bad := print_check(files, load(), max_rejected, out, err):
+        which = f"{', '.join(bad)}: " if len(files) > 1 else ""
+        raise UserError(f"{which}more than {max_rejected:g} % of the lines are rejected")
 
 
 def ship(

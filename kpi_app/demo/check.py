@@ -2,6 +2,9 @@
 
 import contextlib
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +14,7 @@ from rich.console import Console
 
 from kpi_app.core.fold import TimeRules
 from kpi_app.demo.progress import bar
+from kpi_app.errors import UserError
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.check import Check, Top, excerpt
 from kpi_app.settings import Settings
@@ -22,23 +26,49 @@ from kpi_app.sources.tail import Block, Tail
 _WIDTH = 80
 _VALUE_WIDTH = 40
 
+#: What people look for, by the dimension that is empty where lines don't have it.
+_PARTS = {"client": "client", "path": "request", "referrer": "referrer", "browser": "agent", "host": "host"}
+
+#: A file's name that stands for standard input.
+_STDIN = Path("-")
+
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 
 
-def check(paths: list[Path], settings: Settings, max_rejected: float, out: Console, err: Console) -> bool:
-    """Print what is found in each file; whether no more than `max_rejected` percent of each is rejected.
+def check(paths: list[Path], settings: Settings, max_rejected: float, out: Console, err: Console) -> list[str]:
+    """Print what is found in each file; gives those of which more than `max_rejected` percent are rejected.
 
-    Raises `UserError` for a file that can't be read.
+    `-` is standard input. Raises `UserError` for a file that can't be read.
     """
-    good = True
-    for number, path in enumerate(oldest_first(paths)):
-        found = _read(path, settings, err)
-        if number:
-            out.print()
-        for line in _report(name_of(path), found):
-            out.print(line, soft_wrap=True)
-        good = good and 100 * found.rejected_share <= max_rejected
-    return good
+    bad = []
+    with contextlib.ExitStack() as stack:
+        names = {path: path for path in paths if path != _STDIN}
+        if _STDIN in paths:
+            names[stack.enter_context(_standard_input())] = _STDIN
+        for number, path in enumerate(oldest_first(names)):
+            found = _read(path, settings, err)
+            if number:
+                out.print()
+            for line in _report(name_of(names[path]), found):
+                out.print(line, soft_wrap=True)
+            if 100 * found.rejected_share > max_rejected:
+                bad.append(name_of(names[path]))
+    return bad
+
+
+@contextlib.contextmanager
+def _standard_input() -> Iterator[Path]:
+    """A file with all of it, for a while: packed lines are told by a look at the start, and read from there."""
+    with tempfile.NamedTemporaryFile(prefix="kpi-check-") as file:
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+        except OSError as error:
+            raise UserError(f"standard input: {error.strerror}; it is kept in {file.name} meanwhile") from error
+        try:
+            yield Path(file.name)
+        except UserError as error:  # what is wrong with it is not the file's
+            raise UserError(str(error).replace(file.name, "standard input")) from error
 
 
 def name_of(path: Path) -> str:
@@ -53,7 +83,8 @@ def _read(path: Path, settings: Settings, err: Console) -> Check:
     with contextlib.closing(Tail(path)) as tail, bar(err, "reading") as reading:
         for block in _blocks(tail):
             # Judged as it would arrive: in an envelope, with bytes that are no UTF-8 replaced.
-            found.add(block.lines, list(encode(block, tail.name, datetime.now(UTC))))
+            now = datetime.now(UTC)
+            found.add(block.lines, list(encode(block, tail.name, now)), now)
             done += block.disk_bytes
             reading.show(done, tail.size, f"{found.lines:,} lines")
     return found
@@ -82,12 +113,35 @@ def _report(name: str, found: Check) -> Iterator[str]:
         yield f"  time      {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
         yield f"  class     {', '.join(f'{name} {count:,}' for name, count in statuses if count)}"
         yield f"  bytes     {found.totals['bytes_sent']:,}"
+        yield f"  visitors  {found.row['unique_visitors']:,}"
+        yield from _times(found, counted)
         yield from (_top_line(name, values) for name, values in found.tops().items())
+        yield from _missing(found)
     if found.totals["late_requests"]:
         yield f"  late      {found.totals['late_requests']:,} of the counted: after their window had closed"
     for reason, rejects in sorted(found.rejected.items(), key=lambda each: -each[1].count):
         yield f"  rejected  {reason} {rejects.count:,}"
         yield from (f"    line {example.number:,}: {example.text}" for example in rejects.examples)
+
+
+def _times(found: Check, counted: int) -> Iterator[str]:
+    """The request times, where there are some."""
+    if timed := sum(found.totals["request_times"].values()):
+        p50, p95 = found.row["request_time_p50"], found.row["request_time_p95"]
+        yield f"  times     p50 {p50:.3f} s, p95 {p95:.3f} s ({timed:,} of {counted:,} lines)"
+
+
+def _missing(found: Check) -> Iterator[str]:
+    """What can't be counted, as the lines don't say it, or under a name that is not read."""
+    lines = sum(found.formats.values())
+    lacking = {part: found.lacking[dimension] for dimension, part in _PARTS.items()}
+    lacking["request time"] = lines - sum(found.totals["request_times"].values())
+    always = ", ".join(part for part, count in lacking.items() if count >= lines)
+    partly = ", ".join(f"{part} in {count:,}" for part, count in lacking.items() if 0 < count < lines)
+    said = [f"{always} in all lines"] if always else []
+    said += [f"{partly} of {lines:,} lines"] if partly else []
+    if said:
+        yield f"  missing   {'; '.join(said)}"
 
 
 def _top_line(name: str, values: Sequence[Top]) -> str:

@@ -17,8 +17,12 @@ TEXTS = (
 SCHEMA: dict[str, type[pl.DataType]] = {**dict.fromkeys(TEXTS, pl.String), "format": pl.String, "event_us": pl.Int64}
 
 _NAMED = tuple(name for name in FIELDS if name.startswith("named_"))
-_HOST = named("host", "http_host", "server_name")
-_REQUEST_TIME = named("rt", "request_time")
+#: The names behind a line that are read; of two in one line the first one there counts.
+HOSTS = ("host", "http_host", "server_name")
+REQUEST_TIMES = ("rt", "request_time")
+
+_HOST = named(*HOSTS)
+_REQUEST_TIME = named(*REQUEST_TIMES)
 _NO_TIME = pl.lit(None, pl.Int64)
 
 

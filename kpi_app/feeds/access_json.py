@@ -5,7 +5,7 @@ r"""JSON lines: what nginx writes with `log_format … escape=json`, by the name
      "http_x_forwarded_for":"","request_time":0.123,"host":"example.org"}
 
 Numbers may stand in quotes or not. A line has a time, a status, and a client or a request; all else may be missing. Of
-several names for the same the first one in `_NAMES` counts; of two equal names in one line, the last.
+several names for the same the first one in `NAMES` counts; of two equal names in one line, the last.
 """
 
 import re
@@ -18,7 +18,7 @@ import orjson
 from kpi_app.feeds.access_formats import JSON, TIME
 
 #: Names that a field goes by.
-_NAMES = {
+NAMES = {
     "client": ("remote_addr",),
     "time": ("time_iso8601", "time_local", "msec", "time", "timestamp", "@timestamp"),
     "request": ("request",),
@@ -45,7 +45,7 @@ _SIZE = re.compile("[0-9]{1,13}|-")
 
 #: Fields, format and time of a line, in the order of `access_fields.SCHEMA`.
 Row = tuple[str | int | None, ...]
-_NOT_TOLD: Row = (None,) * (len(_NAMES) + 2)
+_NOT_TOLD: Row = (None,) * (len(NAMES) + 2)
 
 
 def is_line(found: object) -> bool:
@@ -61,7 +61,7 @@ def read_json(line: str) -> Row:
         return _NOT_TOLD
     if not isinstance(found, dict):
         return _NOT_TOLD
-    fields = {field: _text(found, names) for field, names in _NAMES.items()}
+    fields = {field: _text(found, names) for field, names in NAMES.items()}
     status, size = fields["status"] or "-", fields["bytes"] or "-"
     asks = any(fields[field] is not None for field in ("client", "request", "target"))
     told = fields["time"] is not None and fields["status"] is not None and asks

@@ -14,7 +14,7 @@ from kpi_app.core.merge import spanned
 from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.tops import OTHER
 from kpi_app.core.windows import utc_us
-from kpi_app.feeds.base import Feed, Reading
+from kpi_app.feeds.base import BY, Feed, Reading
 from kpi_app.feeds.envelope import decode
 from kpi_app.feeds.values import printable
 
@@ -59,10 +59,7 @@ class Top(NamedTuple):
 
 
 class Check:
-    """What was found so far in the lines of one feed, in the order in which they would be sent.
-
-    There is no Kafka record here, so nothing is rejected as `future`.
-    """
+    """What was found so far in the lines of one feed, in the order in which they would be sent."""
 
     def __init__(self, feed: Feed, reading: Reading, rules: TimeRules) -> None:
         self._feed = feed
@@ -74,17 +71,21 @@ class Check:
         self.lines = 0
         #: Accepted lines by format.
         self.formats: Counter[str] = Counter()
+        #: Accepted lines that have no such thing, by dimension: not in their format, or under a name that is not read.
+        self.lacking: Counter[str] = Counter()
         #: By reason.
         self.rejected: dict[str, Rejects] = {}
 
-    def add(self, lines: Sequence[bytes], sent: Sequence[bytes] | None = None) -> None:
+    def add(self, lines: Sequence[bytes], sent: Sequence[bytes] | None = None, sent_at: datetime | None = None) -> None:
         """Take in the next lines, without their line ends; at least one.
 
-        `sent`: what Kafka would hold for each of them, where that is not the bare line.
+        `sent`: what Kafka would hold for each of them, where that is not the bare line. `sent_at`: the time that their
+        records would have; without it nothing is rejected as `future`.
         """
+        record_ms = None if sent_at is None else int(sent_at.timestamp() * 1_000)
         parsed = self._feed.parse(decode(lines if sent is None else sent), self._reading).with_columns(
             offset=pl.int_range(self.lines, self.lines + len(lines), dtype=pl.Int64),
-            record_ms=pl.lit(None, dtype=pl.Int64),
+            record_ms=pl.lit(record_ms, dtype=pl.Int64),
         )
         folded = fold(parsed, self._watermark_us, self._rules, self._measures)
         self._watermark_us = folded.watermark_us
@@ -92,7 +93,10 @@ class Check:
             absorb(self._total, spanned(values, self._measures), self._measures)
         for offset, reason in folded.rejected:
             self.rejected.setdefault(reason, Rejects()).add(offset + 1, lines[offset - self.lines])
-        accepted = parsed.filter(pl.col("reason").is_null())
+        refused = [offset for offset, _ in folded.rejected]
+        accepted = parsed.filter(~pl.col("offset").is_in(refused))
+        nulls = accepted.select(pl.col(f"^{BY}.*$").null_count())
+        self.lacking.update({name.removeprefix(BY): nulls[name].item() for name in nulls.columns})
         self.formats.update(dict(accepted["format"].value_counts().iter_rows()))
         self.lines += len(lines)
 
@@ -109,6 +113,12 @@ class Check:
     def rejected_share(self) -> float:
         """The share of the lines that was rejected, 0 to 1."""
         return sum(rejects.count for rejects in self.rejected.values()) / max(self.lines, 1)
+
+    @property
+    def row(self) -> dict[str, object]:
+        """What a window of all lines would publish, by column; nothing that depends on its length is in it."""
+        row = self._feed.row(self.totals, 1)
+        return {name: value for name, value in row.items() if not name.endswith("per_second")}
 
     @property
     def totals(self) -> dict[str, Value]:

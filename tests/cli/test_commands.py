@@ -2,7 +2,8 @@
 
 import gzip
 import re
-from datetime import UTC, datetime
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,53 @@ def test_check_fails_by_default_over_one_percent(tmp_path: Path) -> None:
     (tmp_path / "bad.log").write_text("\n".join([*lines, "and what?"]))
     assert run(kpi("check", "well.log"), tmp_path).code == 0
     assert run(kpi("check", "well.log", "bad.log"), tmp_path).code == 1
+
+
+def test_check_says_which_of_several_files_is_bad(tmp_path: Path) -> None:
+    """The last line alone tells it."""
+    (tmp_path / "well.log").write_text(LINE.format(1))
+    (tmp_path / "bad.log").write_text("what?")
+    done = run(kpi("check", "well.log", "bad.log"), tmp_path)
+    assert done.err == "bad.log: more than 1 % of the lines are rejected\n"
+
+
+def test_check_says_visitors_times_and_what_is_missing(log: Path, tmp_path: Path) -> None:
+    """Whether request times and hosts are understood is seen at once."""
+    truth = recount(log.read_text().splitlines())
+    said = run(kpi("check", log, "--max-rejected", "50"), tmp_path).out
+    assert re.search(r"^  visitors  [1-9][\d,]*$", said, re.MULTILINE)
+    assert "  times " not in said
+    assert "\n  missing   host, request time in all lines\n" in said
+    timed = [f'{LINE.format(n)} "-" "curl" rt=0.{n}00 host=a.example' for n in range(1, 4)]
+    json = '{"time":"2023-05-23T14:21:09Z","ip":"1.2.3.4","uri":"/","status":200,"duration":1,"host":"a.example"}'
+    (tmp_path / "timed.log").write_text("\n".join([*timed, LINE.format(4), json]))
+    said = run(kpi("check", "timed.log"), tmp_path).out
+    assert re.search(r"^  times     p50 0\.\d{3} s, p95 0\.\d{3} s \(3 of 5 lines\)$", said, re.MULTILINE)
+    assert "\n  missing   client in 1, referrer in 2, agent in 2, host in 1, request time in 2 of 5 lines\n" in said
+    assert truth.counted > 2_000
+
+
+def test_check_reads_standard_input(log: Path, tmp_path: Path) -> None:
+    """Plain and packed, as files are."""
+    of_file = run(kpi("check", log, "--max-rejected", "50"), tmp_path).out
+    for content in (log.read_bytes(), gzip.compress(log.read_bytes())):
+        words = kpi("check", "-", "--max-rejected", "50")
+        done = subprocess.run(words, input=content, capture_output=True, cwd=tmp_path, check=True)
+        assert done.stdout.decode() == of_file.replace(str(log), "-")
+
+
+def test_check_names_standard_input_where_it_can_not_be_read(tmp_path: Path) -> None:
+    """Not the file that it is kept in meanwhile."""
+    done = subprocess.run(kpi("check", "-"), input=b"BZh91AY", capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("standard input is compressed with bzip2: ")
+
+
+def test_check_rejects_what_the_worker_would_as_future(tmp_path: Path) -> None:
+    """A clock that is ahead is seen before anything is sent."""
+    at = (datetime.now(UTC) + timedelta(hours=1)).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    (tmp_path / "a.log").write_text(LINE.format(1) + "\n" + LINE.replace("23/May/2023:14:21:0{} +0000", at))
+    assert "  rejected  future 1\n" in run(kpi("check", "a.log"), tmp_path).out
 
 
 def test_check_of_an_empty_file_is_well(tmp_path: Path) -> None:

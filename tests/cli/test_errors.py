@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from kpi_app.database_url import without_password
 from kpi_app.errors import UserError
-from kpi_app.settings import load, without_password
+from kpi_app.settings import load
 from kpi_app.sinks.migrate import migrate
 from tests.cli.programs import END_S, WORKER, Done, Program, bound_by_permissions, kpi, run, run_all
 from tests.conftest import Kafka

@@ -99,6 +99,27 @@ def test_sent_value_is_judged_and_the_line_of_the_file_is_shown() -> None:
     assert check.rejected["format"].examples == [Example(2, "nonsense")]
 
 
+def test_what_lines_lack_is_counted() -> None:
+    """By dimension; `ip` and `uri` are none of the names that are read, and what is rejected lacks nothing."""
+    check = checked(
+        [line("14:21:08"), b"nonsense"],
+        [b'{"time":"2023-05-23T14:21:09Z","ip":"1.2.3.4","uri":"/","status":200}'],
+    )
+    assert check.totals["requests"] == 2
+    lacking = {name for name, count in check.lacking.items() if count}
+    assert lacking == {"client", "method", "protocol", "host", "referrer", "browser", "os", "device", "bot"}
+    assert (check.lacking["client"], check.lacking["host"]) == (1, 2)
+
+
+def test_lines_of_the_future_are_rejected_where_a_time_is_known() -> None:
+    """As the worker does, by the time of the record that would hold them."""
+    check = checked([line("14:25:00")])
+    assert check.rejected == {}
+    check.add([line("14:25:00"), line("14:21:08")], sent_at=datetime(2023, 5, 23, 14, 22, tzinfo=UTC))
+    assert {reason: rejects.count for reason, rejects in check.rejected.items()} == {"future": 1}
+    assert (check.totals["requests"], check.formats) == (2, {"common": 2})
+
+
 def test_nothing_read_yet() -> None:
     """An empty file has no time and no share of rejected lines."""
     check = checked()

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from kpi_app.stream.bend import calm
 from kpi_app.stream.bend.calm import AGAIN_AFTER_S, Calm
@@ -34,6 +35,22 @@ def test_lines_of_others_are_all_let_through(clock: list[float]) -> None:
     """However often they come."""
     it = Calm()
     assert all(it.filter(record(name, 1)) for name in ("kpi_app", "kpi_app", "faust", "faust"))
+
+
+def test_a_coordinator_that_is_missing_at_first_is_no_error(clock: list[float]) -> None:
+    """Nor later on for a moment; one that stays away is told."""
+    it = Calm()
+    clock[0] = 1.0  # the machine has just come up
+    error = GroupCoordinatorNotAvailableError()
+    said = logging.LogRecord("aiokafka.consumer", logging.ERROR, "", 0, "request failed: %s", (error,), None)
+    for _ in range(2):
+        assert not it.filter(said)
+        clock[0] += AGAIN_AFTER_S / 2
+        assert not it.filter(said)
+        clock[0] += AGAIN_AFTER_S / 2
+        assert it.filter(said)
+        assert not it.filter(said)
+        clock[0] += 2 * AGAIN_AFTER_S
 
 
 def test_lines_are_forgotten(clock: list[float]) -> None:
