@@ -79,8 +79,10 @@ def _midnights(span: Span, days: int, base_s: int, zone: ZoneInfo) -> Iterator[i
     day = utc(span.start_s).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     while (border := int(day.timestamp())) < span.end_s:
         yield window_start(border, base_s)
-        # as the clock on the wall has it: a day may have 23 or 25 hours
-        day = (day.replace(tzinfo=None) + timedelta(days=days)).replace(tzinfo=zone)
+        try:  # as the clock on the wall has it: a day may have 23 or 25 hours
+            day = (day.replace(tzinfo=None) + timedelta(days=days)).replace(tzinfo=zone)
+        except OverflowError:
+            return  # no row begins after the year 9999
 
 
 def pieces(span: Span, sizes_s: Sequence[int]) -> list[Piece]:

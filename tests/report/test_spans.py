@@ -71,6 +71,12 @@ def test_days_begin_at_midnight_of_the_zone() -> None:
     assert [s.seconds // 3_600 for s in days(span, 86_400, 60, BERLIN)] == [24, 23, 24]
 
 
+def test_rows_may_end_with_the_calendar() -> None:
+    """A row so long that the next one would begin after the year 9999 is the last one."""
+    span = Span(0, seconds("9998-12-31T00:00Z"))
+    assert [s.end_s for s in days(span, 36_500 * 86_400, 60, BERLIN)][-1] == span.end_s
+
+
 @given(MINUTES, MINUTES, st.sampled_from([60, 300, 3_600, 86_400, 172_800]))
 def test_rows_leave_nothing_out(first: int, length: int, row_s: int) -> None:
     """They are next to each other, from the first moment to the last."""
