@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kpi_app.errors import SinkBusy
+from kpi_app.errors import SinkBusy, UserError
 from kpi_app.web import live as module
 from kpi_app.web.answers import AskDifferently
 from kpi_app.web.live import COLUMNS, MOST_VIEWERS, MOST_VIEWS, WAITING, Live, View, Viewer, view_of
@@ -30,6 +30,11 @@ async def live(reader: Reader, group: Group) -> AsyncIterator[Live]:
     live = Live(reader, group, 60, 0.01, lambda: NOW)
     yield live
     await live.close()
+
+
+async def heard_next(viewer: Viewer) -> str:
+    """The next event, whatever it is."""
+    return (await viewer.next(20) or b"").decode()
 
 
 async def hear(viewer: Viewer, event: str) -> Any:
@@ -142,6 +147,85 @@ async def test_it_goes_on_when_postgres_is_back(live: Live, reader: Reader, monk
     await hear(late, "trouble")
     reader.error = None
     assert (await hear(viewer, "rows"))["all"]
+
+
+async def test_a_view_that_fails_does_not_keep_the_rows_of_another(
+    live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own viewers hear of the trouble, whoever comes later after the rows that it had; the others hear of rows."""
+    monkeypatch.setattr(module, "MOST_PAUSE_S", 0.02)
+    asked, day = reader.windows, View(60, 6 * 3_600)
+    failing: set[timedelta] = set()
+
+    async def windows(size_s: int, start: datetime, end: datetime, limit: int) -> Any:
+        if end - start in failing:
+            raise SinkBusy("too long for a statement")
+        return await asked(size_s, start, end, limit)
+
+    monkeypatch.setattr(reader, "windows", windows)
+    reader.rows = [row(10)]
+    slow, quick = live.join(day), live.join(HOUR)
+    assert slow is not None
+    assert quick is not None
+    await hear(slow, "rows")
+    failing.add(timedelta(hours=6))
+    await hear(slow, "trouble")
+    reader.rows = [row(10, 2)]
+    while not (told := await hear(quick, "rows"))["rows"] or told["rows"][0][1] != 2:
+        pass
+    late = live.join(day)
+    assert late is not None
+    names = [(await heard_next(late)).partition("\n")[0] for _ in range(4)]
+    assert names == ["event: ingest", "event: rows", "event: overview", "event: trouble"]
+    assert live._channels[HOUR].trouble is None
+
+
+async def test_an_overview_that_failed_is_asked_for_again(
+    live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no row has changed; and the rows come all the same."""
+    monkeypatch.setattr(module, "OVERVIEW_EVERY_S", 0.0)
+    asked, errors = reader.overview, [SinkBusy("a statement took too long")]
+
+    async def overview(start: datetime, end: datetime) -> Any:
+        if errors:
+            raise errors.pop()
+        return await asked(start, end)
+
+    monkeypatch.setattr(reader, "overview", overview)
+    reader.rows = [row(10, 3)]
+    viewer = live.join(HOUR)
+    assert viewer is not None
+    assert (await hear(viewer, "overview"))["requests"] == 3
+    assert errors == []
+
+
+async def test_too_much_to_unite_is_said(live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of figures of a span that is shown no more."""
+    monkeypatch.setattr(module, "OVERVIEW_EVERY_S", 0.0)
+    reader.rows = [row(10, 3)]
+    viewer = live.join(HOUR)
+    assert viewer is not None
+    assert (await hear(viewer, "overview"))["requests"] == 3
+
+    async def overview(start: datetime, end: datetime) -> Any:
+        raise UserError("too many windows")
+
+    monkeypatch.setattr(reader, "overview", overview)
+    reader.rows = [row(10, 4)]
+    assert await hear(viewer, "overview") == {"tooMuch": True}
+
+
+async def test_rows_that_left_the_tables_leave_the_page(live: Live, reader: Reader) -> None:
+    """All of those that remain are sent, and replace what was there."""
+    reader.rows = [row(10), row(11)]
+    viewer = live.join(HOUR)
+    assert viewer is not None
+    await hear(viewer, "rows")
+    reader.rows = [row(11)]
+    while not (told := await hear(viewer, "rows"))["all"]:
+        assert told["rows"] == []
+    assert [one[0] for one in told["rows"]] == ["2026-01-31T08:11:00Z"]
 
 
 async def test_who_does_not_listen_is_let_go(live: Live) -> None:

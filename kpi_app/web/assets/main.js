@@ -106,7 +106,7 @@ function hear(name, data) {
   connected = true;
   heardAt = Date.now();
   if (name === "trouble") heard.trouble = data;
-  else delete heard.trouble;
+  else if (name === "rows" || !state.range) delete heard.trouble; // the books can be there while the rows are not
   if (name === "rows") hearRows(data);
   else if (name === "overview") heard.overview = data;
   else if (name === "ingest") {
