@@ -33,9 +33,6 @@ OVERVIEW_EVERY_S = 10.0
 #: The longest pause between two tries while Postgres is away.
 MOST_PAUSE_S = 5.0
 
-#: Sent for an overview of a span with more windows than are united.
-TOO_MUCH: Mapping[str, Any] = {"tooMuch": True}
-
 #: How long to wait for the ends of partitions, which Kafka knows.
 ENDS_S = 2.0
 
@@ -87,12 +84,15 @@ class Viewer:
     def __init__(self) -> None:
         self._messages: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
         self._gone = asyncio.Event()
+        #: It takes less than it is sent.
+        self.deaf = False
 
     def put(self, message: bytes) -> None:
         """Have a message sent. A viewer with too many of them is let go: it comes back and gets all there is."""
         try:
             self._messages.put_nowait(message)
         except asyncio.QueueFull:
+            self.deaf = True
             self.let_go()
 
     def let_go(self) -> None:
@@ -241,7 +241,7 @@ class Live:
             try:
                 overview = await self._reader.overview(*span[:2])
             except UserError:
-                overview = TOO_MUCH
+                overview = {"tooMuch": True}
             except (SinkBusy, SinkRefused) as error:  # the rows are there all the same
                 log.warning("page: no overview: %s", error)
                 channel.stale = True

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kpi_app.errors import SinkBusy, UserError
+from kpi_app.web import events
 from kpi_app.web import live as module
 from kpi_app.web.answers import AskDifferently
 from kpi_app.web.live import COLUMNS, MOST_VIEWERS, MOST_VIEWS, WAITING, Live, View, Viewer, view_of
@@ -263,6 +264,29 @@ async def test_events_are_a_stream(site: Site) -> None:
                 pass
             await site.app.web.web_app.shutdown()
             await answer.content.read()  # it ends, or the worker's stop would wait for it
+
+
+async def test_who_does_not_read_holds_no_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let go, and cut off: a socket that is closed politely stays until its reader has taken what it holds."""
+    monkeypatch.setattr(events, "UNREAD_S", 0.05)
+    site.reader.rows = [row(10)]
+    site.reader.books = [{"partition": 0, "next_offset": 0, "of": "x" * 16_000_000}]  # more than sockets hold
+    address = site.client.host, site.client.port
+    reader, writer = await asyncio.open_connection(*address, limit=65_536)
+    ours = writer.get_extra_info("sockname")
+    server: Any = site.client.server.handler
+
+    def is_held() -> bool:
+        return any(one.transport and one.transport.get_extra_info("peername") == ours for one in server.connections)
+
+    writer.write(b"GET /kpi/events?size=60&range=3600 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    async with asyncio.timeout(20):
+        await reader.readexactly(1)  # it has begun
+        assert is_held()
+        while is_held():  # noqa: ASYNC110 - the server tells nobody of it
+            await asyncio.sleep(0.01)
+        assert len(await reader.read()) < 16_000_000  # what the sockets held, not the rest
+    writer.transport.abort()
 
 
 @pytest.mark.parametrize(
