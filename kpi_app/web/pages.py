@@ -8,6 +8,7 @@ from aiohttp import web
 import kpi_app
 from kpi_app.feeds.base import Feed
 from kpi_app.report.unite import dimensions
+from kpi_app.stream.bend import close_idle
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web.answers import Page, guard, json
 from kpi_app.web.door import Door
@@ -97,6 +98,7 @@ def register(
     for path, _, answer in [("/kpi/", "", list_pages), *pages]:  # "/" is ours: faust adds its own last
         app.page(path, name=path)(_view(answer))
     answer_malformed()
+    close_idle(app)
     served = app.web.web_app
     served.middlewares.append(guard(lambda: str(app.conf.web_bind), door or Door()))
 
