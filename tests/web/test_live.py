@@ -93,20 +93,26 @@ async def test_all_rows_come_first_and_then_those_that_changed(live: Live, reade
     assert [told[1] for told in (await hear(late, "rows"))["rows"]] == [1, 5, 1]
 
 
-async def test_postgres_is_asked_once_for_all_viewers(live: Live, reader: Reader) -> None:
-    """As often for forty as for one."""
+async def test_postgres_is_asked_once_for_all_viewers(
+    live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often for forty as for one: one question for rows in each round, and all hear the answer."""
+    rounds = asyncio.Semaphore(0)
+    asked = reader.latest_end
+
+    async def latest_end(size_s: int) -> datetime | None:
+        await rounds.acquire()
+        return await asked(size_s)
+
+    monkeypatch.setattr(reader, "latest_end", latest_end)  # which begins a round
     reader.rows = [row(10)]
     viewers = [live.join(HOUR) for _ in range(40)]
-    for viewer in viewers:
-        assert viewer is not None
-        await hear(viewer, "rows")
-    asked = len(reader.asked)
-    first = viewers[0]
-    assert first is not None
-    for _ in range(3):
-        await hear(first, "rows")
-    rows = [question for question in reader.asked[asked:] if len(question) == 4]
-    assert 1 <= len(rows) <= 8
+    for number in range(1, 4):
+        rounds.release()
+        for viewer in viewers:
+            assert viewer is not None
+            await hear(viewer, "rows")
+        assert len([question for question in reader.asked if len(question) == 4]) == number
     overviews = [question for question in reader.asked if len(question) == 2]
     assert len(overviews) == 1
 
