@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, expect
 
 from kpi_app.errors import SinkBusy, UserError
 from kpi_app.stream.metrics import Metrics
-from kpi_app.web import live
+from kpi_app.web import live, overviews
 from tests.web.browser import PATIENCE_MS, browser, page
 from tests.web.conftest import pages
 from tests.web.test_browser import card, tile
@@ -96,6 +96,7 @@ class Stage:
 async def stage(chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     monkeypatch.setattr(live, "OVERVIEW_EVERY_S", 0.0)
     monkeypatch.setattr(live, "MOST_PAUSE_S", 0.05)
+    monkeypatch.setattr(overviews, "KEPT_S", 0.0)
     reader = Told(rows=[row(10, 7), row(11, 2)], books=[books(0, 1, datetime(2026, 1, 31, tzinfo=UTC))])
     app = pages(Owned(), Group(), reader, Metrics())
     async with TestServer(app.web.web_app) as server:
