@@ -44,6 +44,10 @@ class NotHere(Exception):
     """There is no such thing, or not on this worker."""
 
 
+class Crowded(Exception):
+    """Too many are asking: the client may ask again later. Postgres has no part in it."""
+
+
 def json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer in JSON: times in ISO 8601 with `Z`, numbers as numbers."""
     return web.Response(
@@ -89,6 +93,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error(400, str(wrong))
     except NotHere as missing:
         return error(404, str(missing))
+    except Crowded as crowded:
+        return error(503, str(crowded), {"Retry-After": str(RETRY_AFTER_S)})
     except SinkBusy as busy:
         log.warning("page: %s", busy)
         return error(503, "Postgres can't be reached now", {"Retry-After": str(RETRY_AFTER_S)})

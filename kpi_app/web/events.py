@@ -51,8 +51,12 @@ class Events:
             while (message := await viewer.next(BEAT_S)) is not None:
                 async with asyncio.timeout(UNREAD_S):
                     await stream.write(message or b": alive\n\n")
-        except (ConnectionError, TimeoutError):
-            pass  # it has left, or does not listen
+        except TimeoutError:
+            viewer.deaf = True
+        except ConnectionError:
+            pass  # it has left
         finally:
             self._live.leave(view, viewer)
+            if viewer.deaf and request.transport is not None:
+                request.transport.abort()  # closed politely, the socket would stay until what it holds is taken
         return stream

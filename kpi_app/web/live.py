@@ -84,12 +84,15 @@ class Viewer:
     def __init__(self) -> None:
         self._messages: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
         self._gone = asyncio.Event()
+        #: It takes less than it is sent.
+        self.deaf = False
 
     def put(self, message: bytes) -> None:
         """Have a message sent. A viewer with too many of them is let go: it comes back and gets all there is."""
         try:
             self._messages.put_nowait(message)
         except asyncio.QueueFull:
+            self.deaf = True
             self.let_go()
 
     def let_go(self) -> None:
@@ -119,6 +122,8 @@ class _Channel:
     overview: bytes | None = None
     overview_at_s: float | None = None
     stale: bool = False
+    #: Told when Postgres stopped answering for this view; None while it answers.
+    trouble: bytes | None = None
 
 
 class Live:
@@ -140,7 +145,6 @@ class Live:
         #: By view; None are those who look at the books alone.
         self._channels: dict[View | None, _Channel] = {}
         self._books: bytes | None = None
-        self._trouble: bytes | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -158,7 +162,8 @@ class Live:
         channel = self._channels.setdefault(view, _Channel())
         viewer = Viewer()
         channel.viewers.add(viewer)
-        for message in (self._trouble, self._books, _rows(channel, channel.rows.values(), True), channel.overview):
+        # the trouble last: whoever hears of rows after it takes it to be over
+        for message in (self._books, _rows(channel, channel.rows.values(), True), channel.overview, channel.trouble):
             if message is not None:
                 viewer.put(message)
         if self._task is None or self._task.done():
@@ -189,12 +194,9 @@ class Live:
         while self._channels:
             try:
                 await self._look()
-                self._trouble, pause_s = None, self._every_s
+                pause_s = self._every_s
             except (SinkBusy, SinkRefused) as error:
                 log.warning("page: %s", error)
-                if self._trouble is None:
-                    self._trouble = _event("trouble", {"since": self._now()})
-                    self._tell_all(self._trouble)
                 pause_s = min(2 * pause_s, max(MOST_PAUSE_S, self._every_s))
             except Exception:
                 log.exception("page: the live view failed")  # it goes on: a bug in here must not stop it for good
@@ -202,29 +204,50 @@ class Live:
         self._books = None  # nobody has looked for a while: the next one gets no old news
 
     async def _look(self) -> None:
-        latest_end = await self._reader.latest_end(self._base_s)
-        self._books = _event("ingest", await self._ingest())
-        self._tell_all(self._books)
+        """Tell what is new; raises the first error after all views that can be told of were."""
+        try:
+            latest_end = await self._reader.latest_end(self._base_s)
+            self._books = _event("ingest", await self._ingest())
+        except (SinkBusy, SinkRefused):
+            for channel in self._channels.values():
+                self._tell_trouble(channel)
+            raise
+        failed: SinkBusy | SinkRefused | None = None
         for view, channel in list(self._channels.items()):
-            if view is not None:
-                await self._look_at(view, channel, latest_end)
+            self._tell(channel, self._books)
+            try:
+                if view is not None:
+                    await self._look_at(view, channel, latest_end)
+                channel.trouble = None
+            except (SinkBusy, SinkRefused) as error:  # one view's year must not keep the rows of another one's hour
+                failed = failed or error
+                self._tell_trouble(channel)
+        if failed is not None:
+            raise failed
 
     async def _look_at(self, view: View, channel: _Channel, latest_end: datetime | None) -> None:
         span = view.span(self._now(), latest_end)
         rows = {row["window_start"]: row for row in await self._reader.windows(view.size_s, *span[:2], MOST_WINDOWS)}
         changed = [row for start, row in rows.items() if channel.rows.get(start) != row]
-        moved = channel.span != span
-        first = channel.span is None
-        channel.stale = channel.stale or bool(changed) or moved
+        gone = any(span[0] <= start < span[1] and start not in rows for start in channel.rows)  # older than KPI_KEEP
+        everything = gone or channel.span is None
+        channel.stale = channel.stale or bool(changed) or gone or channel.span != span
         channel.span, channel.rows = span, rows
         # without news, too: it says that what is shown is still the truth
-        self._tell(channel, _rows(channel, changed, first))
+        self._tell(channel, _rows(channel, rows.values() if everything else changed, everything))
         last_s = channel.overview_at_s
         if channel.stale and (last_s is None or monotonic() - last_s >= OVERVIEW_EVERY_S):
             channel.overview_at_s, channel.stale = monotonic(), False
-            with contextlib.suppress(UserError):  # too much to unite: the rows are there all the same
-                channel.overview = _event("overview", await self._reader.overview(*span[:2]))
-                self._tell(channel, channel.overview)
+            try:
+                overview = await self._reader.overview(*span[:2])
+            except UserError:
+                overview = {"tooMuch": True}
+            except (SinkBusy, SinkRefused) as error:  # the rows are there all the same
+                log.warning("page: no overview: %s", error)
+                channel.stale = True
+                return
+            channel.overview = _event("overview", overview)
+            self._tell(channel, channel.overview)
 
     async def _ingest(self) -> dict[str, Any]:
         books = await self._reader.ledger()
@@ -240,9 +263,10 @@ class Live:
             if message is not None:
                 viewer.put(message)
 
-    def _tell_all(self, message: bytes) -> None:
-        for channel in self._channels.values():
-            self._tell(channel, message)
+    def _tell_trouble(self, channel: _Channel) -> None:
+        if channel.trouble is None:
+            channel.trouble = _event("trouble", {"since": self._now()})
+            self._tell(channel, channel.trouble)
 
 
 async def _or_nothing(ask: Callable[[], Awaitable[Mapping[int, int]]]) -> Mapping[int, int]:

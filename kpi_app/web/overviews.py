@@ -1,6 +1,5 @@
-"""Overviews: the figures and the top lists of any span, made one at a time and shared by all who ask for the same."""
+"""Overviews: the figures and the top lists of any span, shared by all who ask for the same."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from kpi_app.errors import SinkBusy, UserError
+from kpi_app.errors import UserError
 from kpi_app.web import query
 from kpi_app.web.answers import AskDifferently, json
 from kpi_app.web.needs import Reader
@@ -18,18 +17,13 @@ from kpi_app.web.needs import Reader
 KEPT_S = 10.0
 KEPT = 64
 
-#: Those who may wait for theirs.
-MOST_WAITING = 16
-
 
 class Overviews:
-    """Answers with an overview of a span."""
+    """Answers with an overview of a span. Asked in turn, or the same would be made twice."""
 
     def __init__(self, reader: Reader, clock_s: Callable[[], float] = monotonic) -> None:
         self._reader = reader
         self._clock_s = clock_s
-        self._turn = asyncio.Lock()
-        self._waiting = 0
         self._kept: OrderedDict[tuple[datetime, datetime], tuple[float, Mapping[str, Any] | None]] = OrderedDict()
 
     async def overview(self, request: web.Request) -> web.Response:
@@ -44,18 +38,11 @@ class Overviews:
             raise AskDifferently(str(error)) from None
 
     async def _get(self, start: datetime, end: datetime) -> Mapping[str, Any] | None:
-        if self._waiting >= MOST_WAITING:
-            raise SinkBusy("too many overviews are waiting")
-        self._waiting += 1
-        try:
-            async with self._turn:
-                found = self._kept.get((start, end))
-                if found is None or self._clock_s() - found[0] >= KEPT_S:
-                    found = (self._clock_s(), await self._reader.overview(start, end))
-                    self._kept[start, end] = found
-                    self._kept.move_to_end((start, end))
-                    if len(self._kept) > KEPT:
-                        self._kept.popitem(last=False)
-                return found[1]
-        finally:
-            self._waiting -= 1
+        found = self._kept.get((start, end))
+        if found is None or self._clock_s() - found[0] >= KEPT_S:
+            found = (self._clock_s(), await self._reader.overview(start, end))
+            self._kept[start, end] = found
+            self._kept.move_to_end((start, end))
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found[1]

@@ -8,6 +8,7 @@ from aiohttp import web
 import kpi_app
 from kpi_app.feeds.base import Feed
 from kpi_app.report.unite import dimensions
+from kpi_app.stream.bend import close_idle
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web.answers import Page, guard, json
 from kpi_app.web.door import Door
@@ -22,6 +23,7 @@ from kpi_app.web.reports import Reports
 from kpi_app.web.rows import Rows
 from kpi_app.web.segments import Segments
 from kpi_app.web.tables import Described, Tables
+from kpi_app.web.turns import Turns
 
 
 class Shown(NamedTuple):
@@ -65,12 +67,14 @@ def register(
     def listed() -> list[Described]:
         return [Described(table.name, table.help) for table in app.tables.values()]
 
-    feed, sizes_s = shown.feed, shown.sizes_s
+    feed, sizes_s, turns = shown.feed, shown.sizes_s, Turns()
     probes = Probes(owned, reader, metrics)
     tables = Tables(owned, feed.measures, listed)
     reports = Reports(reader, sizes_s, dimensions(feed))
+    rows, overview = turns.of(Rows(reader, sizes_s).windows), turns.of(Overviews(reader).overview)
+    report, top = turns.of(reports.report), turns.of(reports.top)
     live = Live(reader, group, sizes_s[0], shown.every_s)
-    segments = Segments(owned, group, reader)
+    segments = Segments(owned, group, reader, turns)
     page = LivePage(shown.topic, shown.zone, sizes_s, dimensions(feed))
     pages: list[tuple[str, str, Page]] = [
         ("/", "all of it, live, for people", page.page),
@@ -78,10 +82,18 @@ def register(
         ("/livez", "200 while the worker's loop answers", probes.livez),
         ("/readyz", "200 when it has its partitions and Postgres, otherwise 503 and what is missing", probes.readyz),
         ("/metrics", "metrics for Prometheus", probes.metrics),
-        ("/kpi/windows", "rows: ?size=60&from=2026-01-31T08:00:00Z&to=…&limit=…", Rows(reader, sizes_s).windows),
-        ("/kpi/report", "any span: ?from=…&to=…&window=1h&by=path&top=10", reports.report),
-        ("/kpi/overview", "any span with all of its top lists: ?from=…&to=…", Overviews(reader).overview),
-        ("/kpi/top", "a window's values: ?dimension=path&window_start=2026-01-31T08:00:00Z&size=60", reports.top),
+        (
+            "/kpi/windows",
+            "rows: ?size=60&from=2026-01-31T08:00:00Z&to=…&limit=…",
+            rows,
+        ),
+        ("/kpi/report", "any span: ?from=…&to=…&window=1h&by=path&top=10", report),
+        ("/kpi/overview", "any span with all of its top lists: ?from=…&to=…", overview),
+        (
+            "/kpi/top",
+            "a window's values: ?dimension=path&window_start=2026-01-31T08:00:00Z&size=60",
+            top,
+        ),
         ("/kpi/events", "what is new, as server-sent events: ?size=60&range=21600", Events(live, sizes_s).events),
         ("/kpi/segments", "what is held of a partition, on any worker: ?partition=3&limit=…", segments.segments),
         ("/kpi/site", "what there is: topic, time zone, window sizes, dimensions", page.site),
@@ -97,6 +109,7 @@ def register(
     for path, _, answer in [("/kpi/", "", list_pages), *pages]:  # "/" is ours: faust adds its own last
         app.page(path, name=path)(_view(answer))
     answer_malformed()
+    close_idle(app)
     served = app.web.web_app
     served.middlewares.append(guard(lambda: str(app.conf.web_bind), door or Door()))
 

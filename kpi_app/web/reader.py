@@ -12,7 +12,8 @@ from kpi_app.report.unite import overview, report
 from kpi_app.sinks import read
 from kpi_app.sinks.connect import Database, Limits
 
-#: Pages would rather say that the database is slow than wait for it.
+#: Pages would rather say that the database is slow than wait for it. One connection for what is live, which asks one
+#: question at a time, and one for the rest of the pages, which take turns.
 _ROWS = Limits(connect_s=2, command_s=3, connections=2)
 
 #: The probe's own, so that a crowd of readers does not make the worker look cut off from Postgres.

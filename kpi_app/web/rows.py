@@ -1,7 +1,6 @@
 """Rows: whole windows as JSON."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -38,11 +37,6 @@ class Rows:
                 "to": end,
                 "limit": limit,
                 "more": len(rows) > limit,
-                "windows": [_readable(row) for row in rows[-limit:]],
+                "windows": rows[-limit:],
             }
         )
-
-
-def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that people can read: not the sketches, which are bytes for other programs."""
-    return {name: value for name, value in row.items() if not isinstance(value, bytes)}

@@ -12,6 +12,7 @@ from kpi_app.web import query
 from kpi_app.web.answers import AskDifferently, NotHere, json
 from kpi_app.web.needs import Group, Owned, Partition, Reader
 from kpi_app.web.tables import MOST_SEGMENTS, SEGMENTS, books, entry
+from kpi_app.web.turns import Turns
 
 #: Who asks for another says so with this: nobody is asked twice.
 FORWARDED = "X-Kpi-Forwarded"
@@ -24,10 +25,11 @@ MOST_BYTES = 4 << 20
 class Segments:
     """Answers with what is held of one partition, wherever that is."""
 
-    def __init__(self, owned: Owned, group: Group, reader: Reader) -> None:
+    def __init__(self, owned: Owned, group: Group, reader: Reader, turns: Turns) -> None:
         self._owned = owned
         self._group = group
         self._reader = reader
+        self._turns = turns
         self._session: ClientSession | None = None
 
     async def segments(self, request: web.Request) -> web.Response:
@@ -75,8 +77,9 @@ class Segments:
         return told if isinstance(told, dict) and told.get("partition") == number else None
 
     async def _stored(self, number: int, limit: int) -> dict[str, Any]:
-        ledger = next((row for row in await self._reader.ledger() if row["partition"] == number), None)
-        rows = await self._reader.segments(number, limit + 1)
+        async with self._turns:  # not while an owner is asked, who may be asking us
+            ledger = next((row for row in await self._reader.ledger() if row["partition"] == number), None)
+            rows = await self._reader.segments(number, limit + 1)
         return {"books": ledger, "segments": [dict(row) for row in rows[:limit]], "more": len(rows) > limit}
 
 

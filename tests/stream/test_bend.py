@@ -28,6 +28,7 @@ from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.web.drivers.aiohttp import Web
 
 from kpi_app.stream.bend import BentApp, fetched
 from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
@@ -130,6 +131,9 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (faust.App._new_consumer, "self.transport.create_consumer"),
         (faust.worker.Worker.on_init_dependencies, "self.app.on_startup_finished = self.on_startup_finished"),
         (mode.Worker._on_sigterm, "self._schedule_shutdown(signal.SIGTERM)"),
+        (Web.__init__, "self._runner: AppRunner = AppRunner(self.web_app, access_log=None)"),
+        (Web.start_server, "await self._runner.setup()"),
+        (Web._new_transport_tcp, "self._runner,"),
     ],
 )
 def test_faust_calls_what_we_replaced(caller: Callable[..., Any], called: str) -> None:

@@ -1,15 +1,19 @@
 """Who is let in to the pages: everybody, or who knows the password or the token."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import TCPSite
 from pydantic import SecretStr
 
 from kpi_app.errors import SinkBusy
 from kpi_app.settings import Settings
+from kpi_app.stream.bend import close_idle
+from kpi_app.stream.bend.web import IDLE_S
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web import Door
 from tests.web.conftest import pages
@@ -107,3 +111,20 @@ def test_the_door_is_that_of_the_settings() -> None:
     assert PASSWORD not in repr(Door.of(settings))
     assert TOKEN not in repr(Door.of(settings))
     assert not Door.of(Settings()).locked
+
+
+async def test_half_a_request_is_not_waited_for(owned: Owned, group: Group, reader: Reader) -> None:
+    """A stranger's connection is closed; the worker's own server has a limit for it."""
+    app = pages(owned, group, reader, Metrics())
+    assert app.web._runner._kwargs["keepalive_timeout"] == IDLE_S
+    close_idle(app, 0.05)
+    await app.web._runner.setup()
+    site = TCPSite(app.web._runner, "127.0.0.1", 0)
+    await site.start()
+    port = app.web._runner.addresses[0][1]
+    told, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: ")
+    async with asyncio.timeout(20):
+        assert await told.read() == b""
+    writer.close()
+    await app.web._runner.cleanup()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kpi_app.errors import SinkBusy
+from kpi_app.errors import SinkBusy, UserError
+from kpi_app.web import events
 from kpi_app.web import live as module
 from kpi_app.web.answers import AskDifferently
 from kpi_app.web.live import COLUMNS, MOST_VIEWERS, MOST_VIEWS, WAITING, Live, View, Viewer, view_of
@@ -30,6 +31,11 @@ async def live(reader: Reader, group: Group) -> AsyncIterator[Live]:
     live = Live(reader, group, 60, 0.01, lambda: NOW)
     yield live
     await live.close()
+
+
+async def heard_next(viewer: Viewer) -> str:
+    """The next event, whatever it is."""
+    return (await viewer.next(20) or b"").decode()
 
 
 async def hear(viewer: Viewer, event: str) -> Any:
@@ -87,20 +93,26 @@ async def test_all_rows_come_first_and_then_those_that_changed(live: Live, reade
     assert [told[1] for told in (await hear(late, "rows"))["rows"]] == [1, 5, 1]
 
 
-async def test_postgres_is_asked_once_for_all_viewers(live: Live, reader: Reader) -> None:
-    """As often for forty as for one."""
+async def test_postgres_is_asked_once_for_all_viewers(
+    live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often for forty as for one: one question for rows in each round, and all hear the answer."""
+    rounds = asyncio.Semaphore(0)
+    asked = reader.latest_end
+
+    async def latest_end(size_s: int) -> datetime | None:
+        await rounds.acquire()
+        return await asked(size_s)
+
+    monkeypatch.setattr(reader, "latest_end", latest_end)  # which begins a round
     reader.rows = [row(10)]
     viewers = [live.join(HOUR) for _ in range(40)]
-    for viewer in viewers:
-        assert viewer is not None
-        await hear(viewer, "rows")
-    asked = len(reader.asked)
-    first = viewers[0]
-    assert first is not None
-    for _ in range(3):
-        await hear(first, "rows")
-    rows = [question for question in reader.asked[asked:] if len(question) == 4]
-    assert 1 <= len(rows) <= 8
+    for number in range(1, 4):
+        rounds.release()
+        for viewer in viewers:
+            assert viewer is not None
+            await hear(viewer, "rows")
+        assert len([question for question in reader.asked if len(question) == 4]) == number
     overviews = [question for question in reader.asked if len(question) == 2]
     assert len(overviews) == 1
 
@@ -144,6 +156,85 @@ async def test_it_goes_on_when_postgres_is_back(live: Live, reader: Reader, monk
     assert (await hear(viewer, "rows"))["all"]
 
 
+async def test_a_view_that_fails_does_not_keep_the_rows_of_another(
+    live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own viewers hear of the trouble, whoever comes later after the rows that it had; the others hear of rows."""
+    monkeypatch.setattr(module, "MOST_PAUSE_S", 0.02)
+    asked, day = reader.windows, View(60, 6 * 3_600)
+    failing: set[timedelta] = set()
+
+    async def windows(size_s: int, start: datetime, end: datetime, limit: int) -> Any:
+        if end - start in failing:
+            raise SinkBusy("too long for a statement")
+        return await asked(size_s, start, end, limit)
+
+    monkeypatch.setattr(reader, "windows", windows)
+    reader.rows = [row(10)]
+    slow, quick = live.join(day), live.join(HOUR)
+    assert slow is not None
+    assert quick is not None
+    await hear(slow, "rows")
+    failing.add(timedelta(hours=6))
+    await hear(slow, "trouble")
+    reader.rows = [row(10, 2)]
+    while not (told := await hear(quick, "rows"))["rows"] or told["rows"][0][1] != 2:
+        pass
+    late = live.join(day)
+    assert late is not None
+    names = [(await heard_next(late)).partition("\n")[0] for _ in range(4)]
+    assert names == ["event: ingest", "event: rows", "event: overview", "event: trouble"]
+    assert live._channels[HOUR].trouble is None
+
+
+async def test_an_overview_that_failed_is_asked_for_again(
+    live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no row has changed; and the rows come all the same."""
+    monkeypatch.setattr(module, "OVERVIEW_EVERY_S", 0.0)
+    asked, errors = reader.overview, [SinkBusy("a statement took too long")]
+
+    async def overview(start: datetime, end: datetime) -> Any:
+        if errors:
+            raise errors.pop()
+        return await asked(start, end)
+
+    monkeypatch.setattr(reader, "overview", overview)
+    reader.rows = [row(10, 3)]
+    viewer = live.join(HOUR)
+    assert viewer is not None
+    assert (await hear(viewer, "overview"))["requests"] == 3
+    assert errors == []
+
+
+async def test_too_much_to_unite_is_said(live: Live, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of figures of a span that is shown no more."""
+    monkeypatch.setattr(module, "OVERVIEW_EVERY_S", 0.0)
+    reader.rows = [row(10, 3)]
+    viewer = live.join(HOUR)
+    assert viewer is not None
+    assert (await hear(viewer, "overview"))["requests"] == 3
+
+    async def overview(start: datetime, end: datetime) -> Any:
+        raise UserError("too many windows")
+
+    monkeypatch.setattr(reader, "overview", overview)
+    reader.rows = [row(10, 4)]
+    assert await hear(viewer, "overview") == {"tooMuch": True}
+
+
+async def test_rows_that_left_the_tables_leave_the_page(live: Live, reader: Reader) -> None:
+    """All of those that remain are sent, and replace what was there."""
+    reader.rows = [row(10), row(11)]
+    viewer = live.join(HOUR)
+    assert viewer is not None
+    await hear(viewer, "rows")
+    reader.rows = [row(11)]
+    while not (told := await hear(viewer, "rows"))["all"]:
+        assert told["rows"] == []
+    assert [one[0] for one in told["rows"]] == ["2026-01-31T08:11:00Z"]
+
+
 async def test_who_does_not_listen_is_let_go(live: Live) -> None:
     """Messages do not pile up for it."""
     viewer = Viewer()
@@ -179,6 +270,29 @@ async def test_events_are_a_stream(site: Site) -> None:
                 pass
             await site.app.web.web_app.shutdown()
             await answer.content.read()  # it ends, or the worker's stop would wait for it
+
+
+async def test_who_does_not_read_holds_no_socket(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let go, and cut off: a socket that is closed politely stays until its reader has taken what it holds."""
+    monkeypatch.setattr(events, "UNREAD_S", 0.05)
+    site.reader.rows = [row(10)]
+    site.reader.books = [{"partition": 0, "next_offset": 0, "of": "x" * 16_000_000}]  # more than sockets hold
+    address = site.client.host, site.client.port
+    reader, writer = await asyncio.open_connection(*address, limit=65_536)
+    ours = writer.get_extra_info("sockname")
+    server: Any = site.client.server.handler
+
+    def is_held() -> bool:
+        return any(one.transport and one.transport.get_extra_info("peername") == ours for one in server.connections)
+
+    writer.write(b"GET /kpi/events?size=60&range=3600 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    async with asyncio.timeout(20):
+        await reader.readexactly(1)  # it has begun
+        assert is_held()
+        while is_held():  # noqa: ASYNC110 - the server tells nobody of it
+            await asyncio.sleep(0.01)
+        assert len(await reader.read()) < 16_000_000  # what the sockets held, not the rest
+    writer.transport.abort()
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,34 @@ async def test_the_site_says_what_there_is(site: Site) -> None:
     told = await site.json("/kpi/site")
     assert (told["topic"], told["zone"], told["sizes"]) == ("access-log", "UTC", [60, 3_600])
     assert "path" in told["dimensions"]
+
+
+def test_no_text_is_left_over() -> None:
+    """Each is used: by its name, by an attribute of the document, or in a list of names."""
+    files = {name: asset.plain.decode() for name, asset in load().items()}
+    english = files.pop("texts.js").split("const es")[0]
+    keys = set(re.findall(r"^  (\w+):", english, re.M))
+    rest = "\n".join(files.values())
+    used = set(re.findall(r"texts\.(\w+)|data-(?:text|label)=\"(\w+)\"", rest))
+    lists = re.findall(r"const (?:THEMES|heads) = \[(.*?)\]", rest.replace("export ", ""))
+    names = {name for pair in used for name in pair if name} | set(re.findall(r"\w+", " ".join(lists)))
+    assert len(keys) > 60
+    assert keys - names == set()
+
+
+def luminance(colour: str) -> float:
+    """As https://www.w3.org/TR/WCAG22/#dfn-relative-luminance has it."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1, 2])
+def test_what_is_drawn_can_be_told_from_its_ground(theme: int) -> None:
+    """3:1 at least, as WCAG 2.2 asks for graphics and for the edges of controls (1.4.11)."""
+    block = re.findall(r"color-scheme: \w+;(.*?)\}", load()["page.css"].plain.decode(), re.S)[theme]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block))
+    card = luminance(colours["card"])
+    for name in ("c2", "c3", "c4", "c5", "co", "ca", "cb", "cd", "ce", "control", "focus", "accent"):
+        low, high = sorted((card, luminance(colours[name])))
+        assert (high + 0.05) / (low + 0.05) >= 3, name

@@ -8,11 +8,13 @@ Written against faust-streaming 0.15.3 and aiokafka 0.14.0, which `pyproject.tom
     revoke      a checkpoint before a partition is given up, instead of forgetting what was acknowledged
     commit      the group's offsets follow the checkpoints, but not while the group is rebalancing; they serve lag
                 tools, no state depends on them
+    web         connections that ask for nothing are closed after half a minute, not after an hour
 """
 
 from kpi_app.stream.bend.app import BatchSchema, BentApp
 from kpi_app.stream.bend.consumer import Batch, Seen
 from kpi_app.stream.bend.fetched import Record
 from kpi_app.stream.bend.owner import Owner
+from kpi_app.stream.bend.web import close_idle
 
-__all__ = ["Batch", "BatchSchema", "BentApp", "Owner", "Record", "Seen"]
+__all__ = ["Batch", "BatchSchema", "BentApp", "Owner", "Record", "Seen", "close_idle"]

@@ -84,7 +84,9 @@ const CLOCK = { hour: "2-digit", minute: "2-digit" };
 
 /** A window's time, as exact as its size asks for. */
 export function time(ms, sizeS = 60) {
-  if (sizeS >= 86_400) return times({ weekday: "short", ...DAY, year: "numeric" }).format(ms);
+  // a day of UTC begins on the evening before, or in the morning, where the wall's clock is elsewhere
+  const clock = wallSeconds(ms) % 86_400 ? CLOCK : {};
+  if (sizeS >= 86_400) return times({ weekday: "short", ...DAY, year: "numeric", ...clock }).format(ms);
   return times({ ...DAY, ...CLOCK, ...(sizeS < 60 ? { second: "2-digit" } : {}) }).format(ms);
 }
 

@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import * as format from "./format.js";
 
 const TEXTUAL = ["worker", "state"];
+const FRESH_MS = 60_000; // books that were written this recently have a worker, whether or not its address is its own
 
 const sum = (rows, name) => rows.reduce((total, row) => total + (row[name] ?? 0), 0);
 
@@ -21,9 +22,13 @@ export function showIngest(host, { at, partitions, workers, here }, texts) {
   const lags = partitions.map((one) => one.lag);
   const lag = lags.includes(null) ? "–" : format.figure(sum(partitions, "lag"));
   const cell = (text, kind = "") => el("td", { class: kind }, text);
+  const worker = ({ partition, updated_at }) => {
+    if (owners.has(partition)) return cell(name(owners.get(partition)), "text");
+    return now - Date.parse(updated_at) < FRESH_MS ? cell(texts.unknown, "text quiet") : cell(texts.nobody, "text warn");
+  };
   const rows = partitions.map((one) => el("tr", {},
     el("th", { scope: "row" }, String(one.partition)),
-    cell(owners.has(one.partition) ? name(owners.get(one.partition)) : texts.nobody, owners.has(one.partition) ? "text" : "text warn"),
+    worker(one),
     cell(one.lag === null ? "–" : format.count(one.lag), one.lag > 10_000 ? "warn" : ""),
     cell(format.count(one.lines)),
     cell(format.count(one.rejected)),

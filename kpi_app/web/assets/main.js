@@ -8,7 +8,7 @@ import * as format from "./format.js";
 import { showIngest } from "./ingest.js";
 import { MOST_WINDOWS, RANGES, read, write } from "./state.js";
 import { TEXTS } from "./texts.js";
-import { showTiles } from "./tiles.js";
+import { NOTHING, showTiles } from "./tiles.js";
 import { Tops } from "./tops.js";
 
 const STALE_MS = 5000;
@@ -52,10 +52,11 @@ function zoom(from, to) {
 const zoomInto = (at) => zoom(at, at + state.size * 1000);
 const zoomable = () => site.sizes.some((size) => size < state.size && state.size / size <= MOST_WINDOWS);
 
-/** Ask for the window that is chosen. */
+/** Ask for the window that is chosen. What is known of it stays until there is more. */
 async function askChosen() {
-  heard.chosen = undefined;
   const at = state.at;
+  if (heard.chosenAt !== at) heard.chosen = undefined;
+  heard.chosenAt = at;
   if (at === null) return draw();
   draw();
   const to = at + state.size * 1000;
@@ -63,7 +64,7 @@ async function askChosen() {
     const { overview } = await ask(`kpi/overview?from=${iso(at)}&to=${iso(to)}`, asked.signal);
     if (state.at === at) heard.chosen = overview;
   } catch (error) {
-    if (error.name !== "AbortError") heard.chosen = null;
+    if (error.name !== "AbortError" && state.at === at) heard.chosen ??= null;
   }
   draw();
 }
@@ -73,7 +74,7 @@ function subscribe() {
   stop();
   asked.abort();
   asked = new AbortController();
-  for (const name of ["rows", "overview", "chosen"]) delete heard[name];
+  for (const name of ["rows", "overview", "chosen", "chosenAt"]) delete heard[name];
   connected = false;
   const query = state.range ? `?size=${state.size}&range=${RANGES[state.range]}` : "";
   stop = follow(query, hear, () => {
@@ -106,7 +107,7 @@ function hear(name, data) {
   connected = true;
   heardAt = Date.now();
   if (name === "trouble") heard.trouble = data;
-  else delete heard.trouble;
+  else if (name === "rows" || !state.range) delete heard.trouble; // the books can be there while the rows are not
   if (name === "rows") hearRows(data);
   else if (name === "overview") heard.overview = data;
   else if (name === "ingest") {
@@ -126,7 +127,8 @@ function hearRows({ from, to, follows, all, columns, rows }) {
   for (const at of known.keys()) if (at < span.from || at >= span.to) known.delete(at);
   heard.still = !all && heard.rows?.from === span.from && !rows.length;
   heard.rows = { ...span, rows: known };
-  if (state.at !== null && rows.some((row) => Date.parse(row[0]) === state.at)) askChosenSoon();
+  if (state.at !== null && (state.at < span.from || state.at >= span.to)) go({ at: null }, true); // the range has moved on
+  else if (state.at !== null && rows.some((row) => Date.parse(row[0]) === state.at)) askChosenSoon();
 }
 
 let soon = null;
@@ -140,7 +142,7 @@ function askChosenSoon() {
 /** Draw what was heard. */
 function draw() {
   if (!heard.rows) return;
-  const chosen = state.at === null ? null : heard.rows.rows.get(state.at) ?? null;
+  const chosen = state.at === null ? null : heard.rows.rows.get(state.at) ?? NOTHING;
   if (!heard.still) for (const chart of charts) chart.show(heard.rows);
   heard.still = false;
   for (const chart of charts) chart.point(cursor, state.at);
@@ -155,6 +157,7 @@ function drawTops(overview) {
   const { from, to, sizeS } = heard.rows;
   const picked = state.at !== null;
   const span = picked ? { from: state.at, to: state.at + sizeS * 1000, chosen: true, sizeS } : { from, to, chosen: false };
+  span.key = picked || !state.range ? `${span.from}/${span.to}` : `${state.range}/${sizeS}`; // a range that moves stays the same
   const of = picked ? heard.chosen : overview;
   if (of === undefined) span.note = "…";
   else if (heard.overview?.tooMuch && !picked) span.note = texts.tooMuch;
@@ -224,7 +227,7 @@ function makeCharts() {
       series: [{ name: texts.peak, color: "ca", kind: "line", of: of("peak_requests_per_second") },
         { name: texts.mean, color: "c2", kind: "area", of: (row) => row.requests / lasted(row) }] },
     { title: texts.percentiles, height: 180, axis: (s) => (s ? format.duration(s) : "0"), format: format.duration, without: texts.noTimes,
-      series: [line("p99", "ce", "request_time_p99"), line("p95", "cd", "request_time_p95"), line("p90", "cb", "request_time_p90"), line("p50", "c2", "request_time_p50", "area")] },
+      series: [line("p99", "ce", "request_time_p99"), line("p95", "cd dashes", "request_time_p95"), line("p90", "cb dots", "request_time_p90"), line("p50", "c2", "request_time_p50", "area")] },
     { title: texts.visitorsTitle, height: 180, whole: true, axis: format.short, format: format.figure,
       series: [line(texts.people, "cb", "unique_visitors", "area"), line(texts.botRequests, "co", "bot_requests")] },
   ];

@@ -40,6 +40,7 @@ export function read(search, sizes) {
       const step = state.size * 1000; // whole windows
       state.from = Math.floor(state.from / step) * step;
       state.to = Math.ceil(state.to / step) * step;
+      state.at = windowOf(state);
       return state;
     }
   }
@@ -48,7 +49,14 @@ export function read(search, sizes) {
   state.range = can.includes(wanted) ? wanted : can.includes("6h") ? "6h" : can[0];
   state.from = state.to = null;
   if (!sizesFor(RANGES[state.range], sizes).includes(state.size)) state.size = bestSize(RANGES[state.range], sizes);
+  state.at = windowOf(state);
   return state;
+}
+
+/** The start of the window that `at` is in; null where the range does not have it. */
+function windowOf({ at, from, to, size }) {
+  if (at === null || (from !== null && (at < from || at >= to))) return null;
+  return Math.floor(at / (size * 1000)) * size * 1000;
 }
 
 /** The query that says a state. */

@@ -7,6 +7,12 @@ import { sparkline } from "./chart.js";
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
 const most = (rows, name) => rows.reduce((top, row) => Math.max(top, row[name]), 0);
 
+/** The row of a window that no line was counted in. */
+export const NOTHING = {
+  requests: 0, peak_requests_per_second: 0, bytes_sent: 0, status_4xx: 0, status_5xx: 0, bot_requests: 0, late_requests: 0,
+  unique_visitors: 0, request_time_p50: null, request_time_p95: null, request_time_p99: null,
+};
+
 /** Every window of the range up to `now`, in order, null where nothing was counted; not the one that is half over. */
 function series({ from, to, sizeS, rows }, now, of) {
   const values = [];

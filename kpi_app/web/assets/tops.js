@@ -37,14 +37,17 @@ export class Tops {
   constructor(host, on) {
     this.host = host;
     this.on = on;
-    this.open = new Map(); // dimension → its longer list
+    this.open = new Map(); // dimension → { rows } of its longer list, or { tooMuch }
   }
 
-  /** Show the lists of an overview of `[from, to)`; `chosen`: it is one window, of `sizeS`; null: it is not known yet. */
+  /**
+   * Show the lists of an overview of `[from, to)`; `chosen`: it is one window, of `sizeS`; null: it is not known yet. Lists
+   * stay longer for as long as the span's `key` is the same, and are asked for again when the overview is another one.
+   */
   show(overview, span, texts, zoomable) {
-    const key = `${span.from}/${span.to}/${span.chosen}`;
-    if (key !== this.key) this.open.clear();
-    this.key = key;
+    if (span.key !== this.key) this.open.clear();
+    this.key = span.key;
+    const isNew = overview !== this.last?.[0];
     this.last = [overview, span, texts, zoomable];
     const what = span.chosen ? `${format.time(span.from, span.sizeS)} · ${format.span(span.sizeS)}` : texts.wholeRange;
     const head = el("div", { class: "head" },
@@ -52,40 +55,48 @@ export class Tops {
       span.chosen && zoomable && el("button", { type: "button", id: "zoom", onclick: () => this.on.zoom() }, texts.zoom),
       span.chosen && el("button", { type: "button", id: "clear", onclick: () => this.on.choose(null) }, `✕ ${texts.clear}`));
     const note = span.note ?? texts.nothing;
-    const cards = ORDER.filter((name) => overview?.tops[name]?.length).map((name) => this.#card(name, overview, span, texts));
+    const cards = ORDER.filter((name) => overview?.tops[name]?.length).map((name) => this.#card(name, overview, texts));
     const focused = document.activeElement?.id;
     const scrolled = new Map([...this.host.querySelectorAll("article")].map((card) => [card.dataset.dimension, card.querySelector("ol").scrollTop]));
     this.host.replaceChildren(head, !cards.length ? el("p", { class: "empty" }, note) : el("div", { class: "cards" }, ...cards));
     for (const card of cards) card.querySelector("ol").scrollTop = scrolled.get(card.dataset.dimension) ?? 0;
     if (focused && this.host.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused).focus();
+    if (isNew) for (const name of this.open.keys()) this.#ask(name, () => this.open.has(name));
   }
 
-  #card(name, overview, span, texts) {
+  #card(name, overview, texts) {
     const longer = this.open.get(name);
-    const rows = longer ?? overview.tops[name];
+    const rows = longer?.rows ?? overview.tops[name];
     const most = Math.max(...rows.filter((row) => !shown(row.value, texts).special).map((row) => row.requests), 0);
     const full = longer || rows.some((row) => row.value === "(other)" && row.requests);
     return el("article", { class: "card", "data-dimension": name },
       el("h3", {}, texts.dimension[name] ?? name),
-      el("ol", { class: longer ? "long" : "", tabindex: longer ? 0 : null },
+      el("ol", { class: longer?.rows ? "long" : "", tabindex: longer?.rows ? 0 : null },
         ...rows.filter((row) => row.requests).map((row) => entry(row, name, overview.requests, most, texts))),
-      full && el("button", { type: "button", id: `more-${name}`, "aria-expanded": String(Boolean(longer)), onclick: () => this.#toggle(name, span) },
+      longer?.tooMuch && el("p", { class: "empty" }, texts.tooMuch),
+      full && el("button", { type: "button", id: `more-${name}`, "aria-expanded": String(Boolean(longer)), onclick: () => this.#toggle(name) },
         longer ? texts.less : texts.more));
   }
 
-  async #toggle(name, span) {
-    if (this.open.has(name)) this.open.delete(name);
-    else {
-      const iso = (ms) => new Date(ms).toISOString();
-      const key = this.key;
-      const query = new URLSearchParams({ from: iso(span.from), to: iso(span.to), by: name, top: MORE });
-      try {
-        const { rows } = await ask(`kpi/report?${query}`);
-        if (key === this.key) this.open.set(name, rows);
-      } catch {
-        return; // it is said above when Postgres is away
-      }
+  #toggle(name) {
+    if (!this.open.delete(name)) return this.#ask(name, () => true);
+    this.show(...this.last);
+  }
+
+  /** Ask for a longer list, and show it if it is still `wanted()`. */
+  async #ask(name, wanted) {
+    const [, { from, to, key }] = this.last;
+    const iso = (ms) => new Date(ms).toISOString();
+    const query = new URLSearchParams({ from: iso(from), to: iso(to), by: name, top: MORE });
+    let found;
+    try {
+      found = { rows: (await ask(`kpi/report?${query}`)).rows };
+    } catch (error) {
+      if (error.status !== 400) return; // it is said above when Postgres is away
+      found = { tooMuch: true };
     }
+    if (key !== this.key || !wanted()) return;
+    this.open.set(name, found);
     this.show(...this.last);
   }
 }
