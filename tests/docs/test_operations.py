@@ -20,7 +20,7 @@ def test_every_alert_is_in_its_table() -> None:
 def test_workers_are_installed_where_their_unit_looks() -> None:
     """The directory of the program, and the file of the settings; its instances are ports."""
     section = (DOCS / "deploy.md").read_text().partition("## Workers under systemd")[2].partition("\n## ")[0]
-    [program] = re.findall(r"^ExecStart=(\S+)/\.venv/bin/faust ", UNIT, re.MULTILINE)
+    [program] = re.findall(r"^ExecStart=(?:.* )?(/\S+)/\.venv/bin/faust ", UNIT, re.MULTILINE)
     [settings] = re.findall(r"^EnvironmentFile=(\S+)", UNIT, re.MULTILINE)
     [port] = re.findall(r"KPI_WEB_PORT=(%\w)", UNIT)
     assert f" {program} && cd {program}\n" in section
