@@ -175,7 +175,8 @@ class _Screen:
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Ours without any setting but these, for 80 columns."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KPI_")}
+    # pytest-xdist says LINES, which would be every terminal's height
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KPI_") and name != "LINES"}
     # whoever works on this machine may have a worker at the default port
     return {**kept, "COLUMNS": str(_COLUMNS), "TERM": "xterm", "KPI_WEB_PORT": str(free_port()), **settings}
 
