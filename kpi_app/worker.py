@@ -36,6 +36,10 @@ from kpi_app.web.reader import PostgresReader
 #: How long the last flush and merge may take when a worker is stopped.
 LAST_FLUSH_S = 3.0
 
+#: The most that is fetched of a partition at a time, compressed: some 15,000 lines. Fewer take longer a line, more take
+#: memory.
+FETCH_BYTES = 768 << 10
+
 #: What `/table/` says of it.
 TABLE_HELP = "what each source partition contributed to each base window, and its books"
 
@@ -80,8 +84,7 @@ class Worker:
             web_bind=settings.web_host,
             web_port=settings.web_port,
             **web.OPTIONS,
-            consumer_max_fetch_size=768
-            << 10,  # compressed, some 15,000 lines: fewer take longer a line, more take memory
+            consumer_max_fetch_size=FETCH_BYTES,
             consumer_metadata_max_age_ms=30_000,  # added partitions are noticed within this time
             stream_buffer_maxsize=1,  # batches, not lines
             broker_session_timeout=10.0,
