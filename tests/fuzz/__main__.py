@@ -31,12 +31,13 @@ _TELL_EVERY_S = 60
 class Run:
     """One run: its batches, and what was found."""
 
-    def __init__(self, seed: int, files: Sequence[Path], found: Path) -> None:
+    def __init__(self, seed: int, files: Sequence[Path], found: Path, tries: int = 400) -> None:
         self.seed = seed
         self.batches = Batches(seed, corpus(*files))
         self.directory = found
         self.found: list[Path] = []
         self.tried = 0
+        self._tries = tries
         self._times: dict[str, int] = {}
 
     def until(self, end_s: float, first: int = 0) -> int:
@@ -72,7 +73,7 @@ class Run:
         if times > _ENOUGH:
             return
         claims = [claim for claim in CLAIMS if claim.__name__ == wrong.claim]
-        less = smaller(values, lambda some: broken(some, claims) is not None)
+        less = smaller(values, lambda some: broken(some, claims) is not None, self._tries)
         text = told(broken(less, claims) or wrong, less, f"seed {self.seed}, batch {number}")
         self.found.append(keep(self.directory / f"{wrong.claim}-{self.seed}-{number}", less, text))
         print(f"{text}\n  kept in {self.found[-1]}", flush=True)
