@@ -11,16 +11,13 @@ from time import monotonic
 
 from tests.fuzz.claims import CLAIMS, Broken, broken
 from tests.fuzz.findings import keep, kept, told
-from tests.fuzz.growth import GROWING, growth
+from tests.fuzz.growth import GROWING, too_slow
 from tests.fuzz.seeds import corpus
 from tests.fuzz.smaller import smaller
 from tests.fuzz.tried import Batches, Value
 
 #: A batch that takes longer hangs: most take a third of a second.
 _HANGS_AFTER_S = 120
-
-#: How much longer a line of eight times the length may take, by bytes: see `growth`.
-MOST_GROWTH = 4.0
 
 #: Findings of one claim that are kept; more say nothing new.
 _ENOUGH = 5
@@ -79,13 +76,6 @@ class Run:
         print(f"{text}\n  kept in {self.found[-1]}", flush=True)
 
 
-def grown() -> list[str]:
-    """What takes more than its share of time when it gets longer."""
-    growth("bytes", 1)  # what is loaded with the first line
-    times = {name: growth(name) for name in GROWING}
-    return [f"time is not linear: {name}, {times[name]:.1f}" for name in times if times[name] > MOST_GROWTH]
-
-
 def again(directory: Path) -> int:
     """Try what was kept once more."""
     wrong = broken(kept(directory))
@@ -111,11 +101,13 @@ def main() -> int:
         return again(arguments.again)
     end_s = monotonic() + 60 * arguments.minutes
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes", flush=True)
-    slow = grown()
-    print(*slow or [f"time is linear in {len(GROWING)} kinds of lines"], sep="\n", flush=True)
+    slow = too_slow()
+    for name, growth in slow.items():
+        print(f"time is not linear in the length: {name}, {growth:.1f} times as long as in eight parts", flush=True)
     run = Run(arguments.seed, arguments.log, arguments.found)
     batches = run.until(end_s, arguments.first)
-    print(f"seed {arguments.seed}: {batches:,} batches, {run.tried:,} values, {len(run.found) + len(slow)} findings")
+    print(f"seed {arguments.seed}: {batches:,} batches, {run.tried:,} values, {len(run.found)} findings;", end=" ")
+    print(f"of {len(GROWING)} kinds of long lines {len(slow)} too slow")
     return 1 if run.found or slow else 0
 
 

@@ -1,7 +1,7 @@
 """Growth: values of any length that would hold up a careless reader, and how their time grows with their length."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import process_time
 
 from faust.types import TP
@@ -129,7 +129,18 @@ SIZE = 256_000
 PARTS = 8
 
 
-def growth(name: str, rounds: int = 5) -> float:
+#: What `growth` may come to. Eight is what square time comes to; what is linear was seen at 2.2 at most.
+MOST_GROWTH = 4.0
+
+
+def too_slow(names: Iterable[str] = GROWING) -> dict[str, float]:
+    """Give those whose time is not linear in their length, and their growth; who seems so is measured with care."""
+    seconds([LINES[0].encode()])  # what is loaded with the first line
+    seeming = [name for name in names if growth(name, rounds=1) > MOST_GROWTH]
+    return {name: slow for name in seeming if (slow := growth(name, rounds=10)) > MOST_GROWTH}
+
+
+def growth(name: str, rounds: int) -> float:
     """Give how many times as long one line takes as eight of an eighth of its length: 1 if time is linear, 8 if square.
 
     Of CPU time, and of each the least of some rounds. What takes a batch some time whatever is in it is on both sides.

@@ -3,13 +3,13 @@
 import secrets
 from collections.abc import Callable
 
+import polars as pl
 import pytest
 
-from kpi_app.feeds.envelope import MAX_LINE_BYTES
-from tests.fuzz.__main__ import MOST_GROWTH
+from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode
 from tests.fuzz.claims import CLAIMS, Batch, broken
 from tests.fuzz.findings import told
-from tests.fuzz.growth import GROWING, growth
+from tests.fuzz.growth import too_slow
 from tests.fuzz.seeds import corpus
 from tests.fuzz.tried import MOST, Batches
 
@@ -45,12 +45,21 @@ def _holds(seed: int, number: int) -> None:
     assert wrong is None, told(wrong, values, again)
 
 
-@pytest.mark.parametrize("name", GROWING)
-def test_time_is_linear_in_the_length_of_a_line(name: str) -> None:
+def test_time_is_linear_in_the_length_of_a_line() -> None:
     """One line takes as long as eight of an eighth of its length, and not eight times as long, as square time would."""
-    growth(name, 1)  # what is loaded with the first line
-    least = min(growth(name) for _ in range(2)) if growth(name, 1) > MOST_GROWTH else 0
-    assert least < MOST_GROWTH
+    assert too_slow() == {}
+
+
+def test_square_time_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any length, by any reader."""
+
+    def squarely(values: list[bytes]) -> pl.DataFrame:
+        for value in values:
+            sum(range(len(value) ** 2 // 6_000))
+        return decode(values)
+
+    monkeypatch.setattr("tests.fuzz.growth.decode", squarely)
+    assert list(too_slow(["bytes"])) == ["bytes"]
 
 
 def test_a_seed_and_a_number_make_the_same_batch() -> None:
