@@ -20,6 +20,8 @@ LINES = (
     f'10.1.1.1 - - [{_TIME}] "GET / HTTP/1.1" 200 5 "-" "x" "6.6.6.6, ?" rt=0.123 host=Ex.org:80 urt="0.1, 0.2"',
     f'{_START} "GET / HTTP/1.1" 200 5 "-" "x" urt=0.1, 0.2 : 0.3 rt=1e3 server_name="é.example" uct="-"',
     f'{_START} "GET (other) HTTP/3" 999 9999999999999 host=-',
+    f'2001:db8:1:2:3:4:5:6 - - [{_TIME}] "GET /{"é" * 300} HTTP/1.1" 200 5 "https://{"a." * 300}/" "{"Bot" * 200}" "-"',
+    f'::ffff:192.0.2.7 - - [{_TIME}] "HEAD / HTTP/1.1" 200 0 "-" "-" "2001:db8:1:2:3:4:5:6"',
     *(f'{_START} "GET /{n} HTTP/1.1" 200 {n} "https://example.org/" "{agent}" "-"' for n, agent in enumerate(_AGENTS)),
     *(
         f'{_START.replace(_TIME, time)} "GET / HTTP/1.1" 200 5'

@@ -139,6 +139,13 @@ def _doubled(value: bytes, random: Random, _: Sequence[bytes]) -> bytes:
     return value[:end] + value[start:end] * random.choice((1, 1, 2, 5)) + value[end:]
 
 
+def _stretched(value: bytes, random: Random, _: Sequence[bytes]) -> bytes:
+    """A token or a piece of the value so often that a text is about as long as may be kept of one, or of an agent."""
+    start, end = _span(value, random)
+    piece = value[start:end] if end > start and random.random() < 0.5 else random.choice(TOKENS)
+    return value[:start] + piece * (random.choice((60, 510, 514, 1_100)) // len(piece)) + value[start:]
+
+
 def _spliced(value: bytes, random: Random, corpus: Sequence[bytes]) -> bytes:
     other = random.choice(corpus)
     return value[: random.randint(0, len(value))] + other[random.randint(0, len(other)) :]
@@ -163,5 +170,5 @@ def _lengthened(value: bytes, random: Random) -> bytes:
 _MUTATIONS: tuple[Callable[[bytes, Random, Sequence[bytes]], bytes], ...] = (
     *(_token_in, _token_over, _token_at_border, _token_at_border, _text_replaced, _text_replaced),
     *(_number_replaced, _member_replaced, _member_replaced, _member_again, _escaped, _cut, _cut_off),
-    *(_byte_changed, _doubled, _spliced, _nested),
+    *(_byte_changed, _doubled, _stretched, _spliced, _nested),
 )
