@@ -8,20 +8,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kpi_app.feeds import access, access_dimensions, access_json, envelope
+from kpi_app.feeds import access, access_dimensions, envelope
 from kpi_app.feeds.access_fields import tell_apart
 from kpi_app.sources import records
 from tests.fuzz import claims
-from tests.fuzz.__main__ import Run, again
+from tests.fuzz.__main__ import again
 from tests.fuzz.findings import keep, kept
+from tests.fuzz.run import Run
 from tests.fuzz.smaller import smaller
 
 #: Batches within which each of them must be found.
 WITHIN = 30
-
-
-def _any_text(found: dict[str, object], names: tuple[str, ...]) -> str | None:
-    return next((str(found[name]) for name in names if found.get(name) is not None), None)
 
 
 def _as_the_first(lines: pl.Series) -> pl.DataFrame:
@@ -37,7 +34,7 @@ def _panics(*_: object) -> None:
 PLANTED: dict[str, tuple[object, str, object, str]] = {
     "careful reading left out": (envelope, "_patch", lambda seen, _: seen, "columns_mean_what_reading_means"),
     "values as they come": (access_dimensions, "clean", lambda text: text, "lines_are_counted_or_have_a_reason"),
-    "true is a text": (access_json, "_text", _any_text, "a_plain_reader_agrees"),
+    "any object is a line": (envelope, "is_line", lambda _: True, "a_plain_reader_agrees"),
     "the first line decides": (access, "tell_apart", _as_the_first, "company_changes_nothing"),
     "shipped without control characters": (records, "MAX_LINE_BYTES", 10, "shipped_lines_arrive"),
     "a panic in the fold": (claims, "fold", _panics, "the_books_balance"),
@@ -91,9 +88,9 @@ def test_a_batch_that_takes_the_process_with_it_is_left(end: str, tmp_path: Path
     program = f"""
 import os
 from pathlib import Path
-from tests.fuzz import __main__ as fuzz
-fuzz.broken = lambda values: {end}
-fuzz.Run(1, [], Path({str(tmp_path)!r})).batch(5)
+from tests.fuzz import run
+run.broken = lambda values: {end}
+run.Run(1, [], Path({str(tmp_path)!r})).batch(5)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode not in (0, 1), done.stderr
