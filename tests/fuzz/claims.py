@@ -110,7 +110,7 @@ def company_changes_nothing(batch: Batch) -> None:
     """A line alone, and in any other batch, is what it is here."""
     order = list(range(len(batch.values)))
     random = batch.random
-    alone = [[place] for place in random.sample(order, min(2, len(order)))]
+    alone = [[place] for place in random.sample(order, min(4, len(order)))]
     random.shuffle(order)
     border = random.randint(0, len(order))
     for places in (*alone, order[:border], order[border:]):

@@ -14,7 +14,7 @@ from tests.fuzz.seeds import corpus
 from tests.fuzz.smaller import smaller
 from tests.fuzz.tried import Batches, Value
 
-#: A batch that takes longer hangs: most take a third of a second.
+#: A batch that takes longer hangs: most take less than a second.
 _HANGS_AFTER_S = 120
 
 #: Findings of one claim that are kept; more say nothing new.

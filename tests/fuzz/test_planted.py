@@ -18,7 +18,7 @@ from tests.fuzz.run import Run
 from tests.fuzz.smaller import smaller
 
 #: Batches within which each of them must be found.
-WITHIN = 30
+WITHIN = 10
 
 
 def _as_the_first(lines: pl.Series) -> pl.DataFrame:

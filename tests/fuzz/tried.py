@@ -9,7 +9,7 @@ from kpi_app.feeds.envelope import MAX_LINE_BYTES
 from tests.fuzz.seeds import JSON_VALUES, TOKENS, wrapped
 
 #: Values in a batch, at most.
-MOST = 240
+MOST = 1_000
 
 #: One in so many values is made long, up to a little over what is read.
 _LONG_ONE_IN = 60
