@@ -196,6 +196,13 @@ def test_clients_behind_trusted_proxies_are_told_apart() -> None:
     assert parsed(*lines, reading=trusting)["visitor"].n_unique() == 2
 
 
+def test_client_with_a_line_break_is_no_list_of_hops() -> None:
+    """JSON can hold one: what follows it is not taken for an X-Forwarded-For."""
+    trusting = Reading(trusted_proxies=(ip_network("192.0.2.0/24"),), anonymise_ip=False)
+    text = as_json(remote_addr="192.0.2.7\n203.0.113.9")
+    assert by("client", text, trusting) == "192.0.2.7\ufffd203.0.113.9"
+
+
 def test_visitor_is_a_client_and_an_agent_under_a_key() -> None:
     """Equal pairs have equal numbers, others not, and another key changes them all."""
     pairs = [(client, agent) for client in ("192.0.2.7", "192.0.2.8") for agent in BROWSERS[:3]] * 2
