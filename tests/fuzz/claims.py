@@ -3,6 +3,7 @@
 A claim raises `AssertionError` with what is wrong; anything else that is raised is wrong by itself.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -21,9 +22,12 @@ from kpi_app.core.segment import decode as decode_segment
 from kpi_app.core.segment import encode as encode_segment
 from kpi_app.feeds.access import ACCESS, MAX_REQUEST_TIME_US
 from kpi_app.feeds.access_dimensions import DIMENSIONS
+from kpi_app.feeds.access_fields import tell_apart
 from kpi_app.feeds.access_formats import COMMON, FORMATS, JSON
+from kpi_app.feeds.addresses import client_of
 from kpi_app.feeds.base import BY, REASONS, Reading
 from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode, read
+from kpi_app.feeds.values import clean
 from kpi_app.sources.records import encode as encode_records
 from kpi_app.sources.tail import Block
 from kpi_app.stream.deadletters import KEPT_BYTES, DeadLetter
@@ -43,6 +47,18 @@ _ADDRESS = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]+(?![0-9.])")
 _UNSAFE = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 _DEVICES = {"Desktop", "Mobile", "Tablet", "TV", "Bot", "Other", "(none)"}
 _READ_AT = datetime(2026, 11, 22, 11, 4, 14, 479655, UTC)
+
+#: What a stranger sends, and what JSON lines call it.
+_JSON_NAMES = {
+    "request": "request",
+    "referrer": "http_referer",
+    "agent": "http_user_agent",
+    "xff": "http_x_forwarded_for",
+    "host": "host",
+}
+_SENT = (*_JSON_NAMES, "user")
+_NGINX_ESCAPES = re.compile(r'["\\\x00-\x1f]|[^\x00-\x7e]')
+_APACHE_ESCAPES = re.compile(r'["\\\x00-\x1f\x7f]')
 
 #: Columns that every line has that is accepted, and all but JSON lines.
 _ALWAYS = ("event_us", "format", "bytes", "visitor", "is_bot", "by_status")
@@ -102,8 +118,14 @@ def lines_are_counted_or_have_a_reason(batch: Batch) -> None:
 
 
 def every_reading_gives_sane_lines(batch: Batch) -> None:
-    """The same with proxies trusted and addresses kept."""
-    _sane(batch.values, ACCESS.parse(batch.lines, TRUSTING), TRUSTING)
+    """The same with proxies trusted and addresses kept; clients are those that a look at one line's hops finds."""
+    frame = ACCESS.parse(batch.lines, TRUSTING)
+    _sane(batch.values, frame, TRUSTING)
+    told = tell_apart(batch.lines["line"]).select("client", "xff").rows()
+    for value, reason, found, (peer, xff) in zip(batch.values, frame["reason"], frame["by_client"], told, strict=True):
+        if reason is None and peer is not None:
+            expected = clean(client_of(peer, xff, TRUSTING.trusted_proxies))
+            assert found == expected, f"{shown(value)}: client {shown(found)}, by its hops {shown(expected)}"
 
 
 def company_changes_nothing(batch: Batch) -> None:
@@ -159,6 +181,58 @@ def an_envelope_changes_nothing(batch: Batch) -> None:
         assert one == other, f"{shown(bare[n])}: differs in an envelope"
 
 
+def texts_stay_in_their_fields(batch: Batch) -> None:
+    """What a stranger sends, as servers write it, is in its own field, and all others are what the server says."""
+    random = batch.random
+    sent = [value.decode("utf-8", "replace")[:600] for value in batch.values if value]
+    fields = [dict(zip(_SENT, random.choices([*sent, ""], k=len(_SENT)), strict=True)) for _ in sent[:100]]
+    for write in (as_nginx, as_apache, as_json):
+        written = [write(texts) for texts in fields]
+        found = tell_apart(pl.Series([line for line, _ in written], dtype=pl.String)).to_dicts()
+        for (line, expected), row in zip(written, found, strict=True):
+            differ = {name: row[name] for name in expected if row[name] != expected[name]}
+            assert not differ, f"{write.__name__} {shown(line)}: {shown(differ)}"
+
+
+def as_nginx(texts: dict[str, str]) -> tuple[str, Row]:
+    """A line as nginx writes it, and what it says; the user comes from the request, too, and may hold spaces."""
+    return _written({name: _NGINX_ESCAPES.sub(_as_hex, text) for name, text in texts.items()})
+
+
+def as_apache(texts: dict[str, str]) -> tuple[str, Row]:
+    """A line as Apache writes it, of a user whose name has no spaces."""
+    escaped = {name: _APACHE_ESCAPES.sub(_with_backslash, text) for name, text in texts.items()}
+    return _written(escaped | {"user": escaped["user"].replace(" ", "")})
+
+
+def as_json(texts: dict[str, str]) -> tuple[str, Row]:
+    """A line as nginx writes it with `escape=json`."""
+    given = {
+        "msec": 1.5,
+        "status": "404",
+        **{_JSON_NAMES[name]: text for name, text in texts.items() if name != "user"},
+    }
+    told = {name: text for name, text in texts.items() if name != "user"}
+    return json.dumps(given, ensure_ascii=False), told | {"status": "404", "event_us": 1_500_000, "format": JSON}
+
+
+def _written(texts: dict[str, str]) -> tuple[str, Row]:
+    user = texts.pop("user") or "-"
+    says = {"client": "192.0.2.7", "time": "23/May/2023:14:21:08 +0000", "status": "404", "bytes": "17"}
+    line = (
+        '{client} - {user} [{time}] "{request}" {status} {bytes} "{referrer}" "{agent}" "{xff}" rt=0.5 host="{host}"'
+    ).format(user=user, **says, **texts)
+    return line, says | texts | {"request_time": "0.5"}
+
+
+def _as_hex(character: re.Match[str]) -> str:
+    return "".join(f"\\x{byte:02X}" for byte in character[0].encode())
+
+
+def _with_backslash(character: re.Match[str]) -> str:
+    return f"\\{character[0]}" if character[0] in '"\\' else _as_hex(character)
+
+
 def shipped_lines_arrive(batch: Batch) -> None:
     """What `kpi ship` makes of any bytes of a line is read as this line, or is too long."""
     lines = [line for value in batch.values if value is not None for line in value.split(b"\n")][:200]
@@ -202,6 +276,7 @@ CLAIMS: tuple[Callable[[Batch], None], ...] = (
     naming_a_format_only_rejects,
     a_plain_reader_agrees,
     an_envelope_changes_nothing,
+    texts_stay_in_their_fields,
     shipped_lines_arrive,
     the_books_balance,
     dead_letters_can_be_written,

@@ -37,7 +37,7 @@ _JSON = {
     "body_bytes_sent": 5120,
     "http_referer": "https://example.org/a",
     "http_user_agent": BROWSERS[0],
-    "http_x_forwarded_for": "198.51.100.9",
+    "http_x_forwarded_for": "198.51.100.9, 10.2.2.2",
     "request_time": 0.123,
     "host": "Example.org",
 }
@@ -81,8 +81,9 @@ def wrapped(line: str, kind: int = 0) -> bytes:
 def corpus(*files: Path) -> tuple[bytes, ...]:
     """All seeds as values, and the lines of these files, every second one of them in an envelope."""
     objects = tuple(json.dumps(each) for each in OBJECTS)
-    bare = [line.encode() for line in (*LINES, *objects)]
-    shipped = [wrapped(line, kind) for kind, line in enumerate((*LINES, *objects))]
+    lines = (*LINES, *objects * 3)
+    bare = [line.encode() for line in lines]
+    shipped = [wrapped(line, kind) for kind, line in enumerate(lines)]
     given = [line for file in files for line in file.read_bytes().splitlines()]
     real = [wrapped(line.decode(errors="replace"), 1) if n % 2 else line for n, line in enumerate(given)]
     return (*bare, *shipped, *real)

@@ -71,7 +71,7 @@ def test_a_seed_and_a_number_make_the_same_batch() -> None:
 
 def test_batches_hold_what_they_should() -> None:
     """Many values are still counted, some are rejected, each for one of all reasons; some are long, some are none."""
-    values = [value for number in range(3) for value in Batches(1, CORPUS)[number]]
+    values = [value for number in range(5) for value in Batches(1, CORPUS)[number]]
     rows = Batch(values).rows
     reasons = {row["reason"] for row in rows}
     assert reasons == {None, "format", "time", "encoding", "oversize", "json"}

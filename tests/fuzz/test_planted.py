@@ -1,6 +1,7 @@
 """What the fuzz target would find: bugs are planted, found, made small, kept, and shown again."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
     "any object is a line": (envelope, "is_line", lambda _: True, "a_plain_reader_agrees"),
     "the first line decides": (access, "tell_apart", _as_the_first, "company_changes_nothing"),
     "shipped without control characters": (records, "MAX_LINE_BYTES", 10, "shipped_lines_arrive"),
+    "a server that escapes nothing": (claims, "_NGINX_ESCAPES", re.compile("(?!)"), "texts_stay_in_their_fields"),
     "a panic in the fold": (claims, "fold", _panics, "the_books_balance"),
 }
 

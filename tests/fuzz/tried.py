@@ -151,6 +151,33 @@ def _spliced(value: bytes, random: Random, corpus: Sequence[bytes]) -> bytes:
     return value[: random.randint(0, len(value))] + other[random.randint(0, len(other)) :]
 
 
+def _member_changed(value: bytes, random: Random, _: Sequence[bytes]) -> bytes:
+    """A text of an object, by its meaning: tokens put in, or others instead; a line in an envelope, mutated."""
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    texts = [name for name, text in found.items() if isinstance(text, str)] if isinstance(found, dict) else []
+    if not texts:
+        return value
+    name = random.choice(texts)
+    tokens = b"".join(random.choices(TOKENS, k=random.randint(1, 3))).decode("utf-8", "replace")
+    tokens = random.choice('\n\r\t\0 "\\') if random.random() < 0.3 else tokens  # what a line's field can't hold
+    place = random.randint(0, len(found[name]))
+    found[name] = tokens if random.random() < 0.3 else found[name][:place] + tokens + found[name][place:]
+    return json.dumps(found, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
+
+
+def _line_mutated(value: bytes, random: Random, corpus: Sequence[bytes]) -> bytes:
+    """What is in an envelope, mutated, and put back."""
+    try:
+        line = json.loads(value)["log"].encode("utf-8", "surrogatepass")
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return value
+    mutated = random.choice(_MUTATIONS)(line, random, corpus)
+    return wrapped(mutated.decode("utf-8", "replace"), random.randrange(12))
+
+
 def _nested(value: bytes, random: Random, _: Sequence[bytes]) -> bytes:
     """The value as the line, or as a member, of an object."""
     text = value.decode("utf-8", "replace")
@@ -163,12 +190,12 @@ def _lengthened(value: bytes, random: Random) -> bytes:
     """A token or a piece of the value, over and over."""
     start, end = _span(value, random, 20)
     piece = value[start:end] if end > start and random.random() < 0.5 else random.choice(TOKENS)
-    size = random.choice((MAX_LINE_BYTES - len(value), 512, 4_096, 40_000))
+    size = random.choice((MAX_LINE_BYTES - len(value), MAX_LINE_BYTES, 4_096, 40_000))
     return value[:start] + piece * max(1, size // len(piece)) + value[start:]
 
 
 _MUTATIONS: tuple[Callable[[bytes, Random, Sequence[bytes]], bytes], ...] = (
     *(_token_in, _token_over, _token_at_border, _token_at_border, _text_replaced, _text_replaced),
     *(_number_replaced, _member_replaced, _member_replaced, _member_again, _escaped, _cut, _cut_off),
-    *(_byte_changed, _doubled, _stretched, _spliced, _nested),
+    *(_byte_changed, _doubled, _stretched, _member_changed, _line_mutated, _line_mutated, _spliced, _nested),
 )
