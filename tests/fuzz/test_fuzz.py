@@ -55,7 +55,7 @@ def test_square_time_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def squarely(values: list[bytes]) -> pl.DataFrame:
         for value in values:
-            sum(range(len(value) ** 2 // 6_000))
+            sum(range(len(value) ** 2 // 3_000))
         return decode(values)
 
     monkeypatch.setattr("tests.fuzz.growth.decode", squarely)
