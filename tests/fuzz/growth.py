@@ -137,7 +137,7 @@ def too_slow(names: Iterable[str] = GROWING) -> dict[str, float]:
     """Give those whose time is not linear in their length, and their growth; who seems so is measured with care."""
     seconds([LINES[0].encode()])  # what is loaded with the first line
     seeming = [name for name in names if growth(name, rounds=1) > MOST_GROWTH]
-    return {name: slow for name in seeming if (slow := growth(name, rounds=10)) > MOST_GROWTH}
+    return {name: slow for name in seeming if (slow := growth(name, rounds=5)) > MOST_GROWTH}
 
 
 def growth(name: str, rounds: int) -> float:
