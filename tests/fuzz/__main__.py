@@ -40,8 +40,8 @@ def main() -> int:
     for name, growth in slow.items():
         print(f"time is not linear in the length: {name}, {growth:.1f} times as long as in eight parts", flush=True)
     run = Run(arguments.seed, arguments.log, arguments.found)
-    batches = run.until(end_s, arguments.first)
-    print(f"seed {arguments.seed}: {batches:,} batches, {run.tried:,} values, {len(run.found)} findings;", end=" ")
+    run.until(end_s, arguments.first)
+    print(f"seed {arguments.seed}: {run.tried:,} values, {len(run.found)} findings;", end=" ")
     print(f"of {len(GROWING)} kinds of long lines {len(slow)} too slow")
     return 1 if run.found or slow else 0
 

@@ -4,7 +4,8 @@ import faulthandler
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from itertools import count
+from contextlib import suppress
+from itertools import count, takewhile
 from pathlib import Path
 from time import monotonic
 
@@ -35,17 +36,15 @@ class Run:
         self._tries = tries
         self._times = Counter[str]()
 
-    def until(self, end_s: float, first: int = 0) -> int:
-        """Try batches until it is time; give how many."""
-        began, told_s = monotonic(), monotonic()
-        for number in count(first):
-            if monotonic() >= end_s:
-                return number - first
-            self.batch(number)
-            if monotonic() - told_s > _TELL_EVERY_S:
-                told_s = monotonic()
-                print(f"{told_s - began:6.0f} s  {number - first + 1:,} batches, {self.tried:,} values", flush=True)
-        raise AssertionError("numbers have no end")
+    def until(self, end_s: float, first: int = 0) -> None:
+        """Try batches until it is time, or until Ctrl-C."""
+        began = told_s = monotonic()
+        with suppress(KeyboardInterrupt):
+            for number in takewhile(lambda _: monotonic() < end_s, count(first)):
+                self.batch(number)
+                if monotonic() - told_s > _TELL_EVERY_S:
+                    told_s = monotonic()
+                    print(f"{told_s - began:6.0f} s  batch {number:,}, {self.tried:,} values", flush=True)
 
     def batch(self, number: int) -> None:
         """Try one. While it is tried it is in a file: that is what is left of one that takes the process with it."""
