@@ -39,8 +39,9 @@ DEFAULT = Reading()
 TRUSTING = Reading(trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("192.0.2.0/24")), anonymise_ip=False)
 RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60, correct_for_s=3_600)
 
-#: The longest value that the recount, whose regular expressions go back and forth, is asked about.
-LONGEST_RECOUNTED = 2_000
+#: The longest value that the recount is asked about: its regular expressions go back and forth, and its JSON ends at
+#: another depth.
+LONGEST_RECOUNTED = 1_500
 
 _END_US = 253_402_300_800_000_000
 _ADDRESS = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]+(?![0-9.])")
