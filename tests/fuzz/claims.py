@@ -3,15 +3,13 @@
 A claim raises `AssertionError` with what is wrong; anything else that is raised is wrong by itself.
 """
 
-import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 from faust.types import TP
@@ -20,19 +18,20 @@ from kpi_app.core.fold import TimeRules, fold
 from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.segment import decode as decode_segment
 from kpi_app.core.segment import encode as encode_segment
-from kpi_app.feeds.access import ACCESS, MAX_REQUEST_TIME_US
-from kpi_app.feeds.access_dimensions import DIMENSIONS
+from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.access_fields import tell_apart
-from kpi_app.feeds.access_formats import COMMON, FORMATS, JSON
+from kpi_app.feeds.access_formats import FORMATS
 from kpi_app.feeds.addresses import client_of
-from kpi_app.feeds.base import BY, REASONS, Reading
+from kpi_app.feeds.base import REASONS, Reading
 from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode, read
 from kpi_app.feeds.values import clean
 from kpi_app.sources.records import encode as encode_records
 from kpi_app.sources.tail import Block
 from kpi_app.stream.deadletters import KEPT_BYTES, DeadLetter
 from tests import recount
+from tests.fuzz.sane import Row, sane, shown
 from tests.fuzz.seeds import wrapped
+from tests.fuzz.servers import SENT, WRITERS
 from tests.fuzz.tried import Value
 
 DEFAULT = Reading()
@@ -43,29 +42,8 @@ RULES = TimeRules(window_s=60, grace_s=60, future_limit_s=60, correct_for_s=3_60
 #: another depth.
 LONGEST_RECOUNTED = 1_500
 
-_END_US = 253_402_300_800_000_000
 _ADDRESS = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]+(?![0-9.])")
-_UNSAFE = {"Cc", "Cf", "Zl", "Zp", "Cs"}
-_DEVICES = {"Desktop", "Mobile", "Tablet", "TV", "Bot", "Other", "(none)"}
 _READ_AT = datetime(2026, 11, 22, 11, 4, 14, 479655, UTC)
-
-#: What a stranger sends, and what JSON lines call it.
-_JSON_NAMES = {
-    "request": "request",
-    "referrer": "http_referer",
-    "agent": "http_user_agent",
-    "xff": "http_x_forwarded_for",
-    "host": "host",
-}
-_SENT = (*_JSON_NAMES, "user")
-_NGINX_ESCAPES = re.compile(r'["\\\x00-\x1f]|[^\x00-\x7e]')
-_APACHE_ESCAPES = re.compile(r'["\\\x00-\x1f\x7f]')
-
-#: Columns that every line has that is accepted, and all but JSON lines.
-_ALWAYS = ("event_us", "format", "bytes", "visitor", "is_bot", "by_status")
-_REQUEST = ("by_method", "by_path", "by_protocol", "by_client")
-
-Row = dict[str, Any]
 
 
 class Broken(NamedTuple):
@@ -115,13 +93,13 @@ def columns_mean_what_reading_means(batch: Batch) -> None:
 
 def lines_are_counted_or_have_a_reason(batch: Batch) -> None:
     """Types, ranges and texts of every column are those that the documents promise."""
-    _sane(batch.values, batch.parsed, DEFAULT)
+    sane(batch.values, batch.parsed, DEFAULT)
 
 
 def every_reading_gives_sane_lines(batch: Batch) -> None:
     """The same with proxies trusted and addresses kept; clients are those that a look at one line's hops finds."""
     frame = ACCESS.parse(batch.lines, TRUSTING)
-    _sane(batch.values, frame, TRUSTING)
+    sane(batch.values, frame, TRUSTING)
     told = tell_apart(batch.lines["line"]).select("client", "xff").rows()
     for value, reason, found, (peer, xff) in zip(batch.values, frame["reason"], frame["by_client"], told, strict=True):
         if reason is None and peer is not None:
@@ -186,52 +164,13 @@ def texts_stay_in_their_fields(batch: Batch) -> None:
     """What a stranger sends, as servers write it, is in its own field, and all others are what the server says."""
     random = batch.random
     sent = [value.decode("utf-8", "replace")[:600] for value in batch.values if value]
-    fields = [dict(zip(_SENT, random.choices([*sent, ""], k=len(_SENT)), strict=True)) for _ in sent[:100]]
-    for write in (as_nginx, as_apache, as_json):
+    fields = [dict(zip(SENT, random.choices([*sent, ""], k=len(SENT)), strict=True)) for _ in sent[:100]]
+    for write in WRITERS:
         written = [write(texts) for texts in fields]
         found = tell_apart(pl.Series([line for line, _ in written], dtype=pl.String)).to_dicts()
         for (line, expected), row in zip(written, found, strict=True):
             differ = {name: row[name] for name in expected if row[name] != expected[name]}
             assert not differ, f"{write.__name__} {shown(line)}: {shown(differ)}"
-
-
-def as_nginx(texts: dict[str, str]) -> tuple[str, Row]:
-    """A line as nginx writes it, and what it says; the user comes from the request, too, and may hold spaces."""
-    return _written({name: _NGINX_ESCAPES.sub(_as_hex, text) for name, text in texts.items()})
-
-
-def as_apache(texts: dict[str, str]) -> tuple[str, Row]:
-    """A line as Apache writes it, of a user whose name has no spaces."""
-    escaped = {name: _APACHE_ESCAPES.sub(_with_backslash, text) for name, text in texts.items()}
-    return _written(escaped | {"user": escaped["user"].replace(" ", "")})
-
-
-def as_json(texts: dict[str, str]) -> tuple[str, Row]:
-    """A line as nginx writes it with `escape=json`."""
-    given = {
-        "msec": 1.5,
-        "status": "404",
-        **{_JSON_NAMES[name]: text for name, text in texts.items() if name != "user"},
-    }
-    told = {name: text for name, text in texts.items() if name != "user"}
-    return json.dumps(given, ensure_ascii=False), told | {"status": "404", "event_us": 1_500_000, "format": JSON}
-
-
-def _written(texts: dict[str, str]) -> tuple[str, Row]:
-    user = texts.pop("user") or "-"
-    says = {"client": "192.0.2.7", "time": "23/May/2023:14:21:08 +0000", "status": "404", "bytes": "17"}
-    line = (
-        '{client} - {user} [{time}] "{request}" {status} {bytes} "{referrer}" "{agent}" "{xff}" rt=0.5 host="{host}"'
-    ).format(user=user, **says, **texts)
-    return line, says | texts | {"request_time": "0.5"}
-
-
-def _as_hex(character: re.Match[str]) -> str:
-    return "".join(f"\\x{byte:02X}" for byte in character[0].encode())
-
-
-def _with_backslash(character: re.Match[str]) -> str:
-    return f"\\{character[0]}" if character[0] in '"\\' else _as_hex(character)
 
 
 def shipped_lines_arrive(batch: Batch) -> None:
@@ -297,65 +236,6 @@ def broken(values: Sequence[Value], claims: Iterable[Callable[[Batch], None]] = 
         except BaseException as raised:  # a panic of polars' is no Exception
             return Broken(claim.__name__, f"raises {type(raised).__name__}: {raised}")
     return None
-
-
-def shown(value: object) -> str:
-    """A value for a message: its beginning, with nothing in it that moves a cursor."""
-    text = ascii(value)
-    return text if len(text) <= 300 else f"{text[:300]}… ({len(text):,} characters)"
-
-
-def _sane(values: Sequence[Value], frame: pl.DataFrame, reading: Reading) -> None:
-    assert frame.height == len(values)
-    for name, dtype in {"event_us": pl.Int64, "status": pl.Int16, "bytes": pl.Int64, "visitor": pl.UInt64}.items():
-        assert frame.schema[name] == dtype, f"{name} is {frame.schema[name]}"
-    for value, row in zip(values, frame.iter_rows(named=True), strict=True):
-        try:
-            _sane_row(row, reading)
-        except AssertionError as wrong:
-            raise AssertionError(f"{shown(value)}: {wrong}") from None
-
-
-def _sane_row(row: Row, reading: Reading) -> None:
-    if row["reason"] is not None:
-        assert row["reason"] in {*REASONS} - {"future"}, row["reason"]
-        left = {n for n, v in row.items() if v is not None and n.startswith((BY, "visitor", "is_bot", "event_us"))}
-        assert not left, f"rejected, and has {left}"
-        return
-    always = _ALWAYS if row["format"] == JSON else _ALWAYS + _REQUEST
-    missing = [name for name in always if row[name] is None]
-    assert not missing, f"counted without {missing}"
-    assert 0 <= row["event_us"] < _END_US, row["event_us"]
-    assert row["status"] is None or 0 <= row["status"] <= 999, row["status"]
-    assert 0 <= row["bytes"] < 10**13, row["bytes"]
-    assert row["request_time_us"] is None or 0 <= row["request_time_us"] <= MAX_REQUEST_TIME_US
-    assert row["format"] in FORMATS
-    for name in DIMENSIONS:
-        if row[f"{BY}{name}"] is not None:
-            _safe(name, row[f"{BY}{name}"])
-    _fits_together(row, reading)
-
-
-def _safe(name: str, text: str) -> None:
-    assert text, f"{name} is empty"
-    assert len(text.encode()) <= 512, f"{name} has {len(text.encode())} bytes"
-    assert not {unicodedata.category(c) for c in text} & _UNSAFE, f"{name} is {shown(text)}"
-    assert text == "(none)" or not text.startswith("("), f"{name} is {shown(text)}, as if it were ours"
-
-
-def _fits_together(row: Row, reading: Reading) -> None:
-    by = {name: row[f"{BY}{name}"] for name in DIMENSIONS}
-    assert by["status"] == ("(none)" if row["status"] is None else f"{row['status']:03}")
-    assert row["is_bot"] == (by["bot"] not in (None, "(none)"))
-    assert by["device"] is None or by["device"] in _DEVICES, by["device"]
-    assert row["format"] in (COMMON, JSON) or (by["referrer"] and by["browser"]), "combined, without what that has"
-    assert re.fullmatch(r"[A-Z][A-Z0-9_-]{0,19}|\(none\)", by["method"] or "(none)"), by["method"]
-    assert re.fullmatch(r"HTTP/[0-9](\.[0-9])?|\(none\)", by["protocol"] or "(none)"), by["protocol"]
-    assert not set(by["path"] or "") & set("?#"), by["path"]
-    assert all(text == text.lower() for text in (by["host"], by["referrer"]) if text), "host or site not lower case"
-    if reading.anonymise_ip and by["client"] not in (None, "(none)"):
-        address = ip_address(by["client"])
-        assert int(address) % (256 if address.version == 4 else 2**80) == 0, f"a client is shown: {address}"
 
 
 def _recounted(value: Value) -> str | tuple[int, int | None, int, str]:

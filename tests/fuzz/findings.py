@@ -4,7 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fuzz.claims import Broken, shown
+from tests.fuzz.claims import Broken
+from tests.fuzz.sane import shown
 from tests.fuzz.tried import Value
 
 _WHY = "why.txt"

@@ -12,7 +12,7 @@ import pytest
 from kpi_app.feeds import access, access_dimensions, envelope
 from kpi_app.feeds.access_fields import tell_apart
 from kpi_app.sources import records
-from tests.fuzz import claims
+from tests.fuzz import claims, servers
 from tests.fuzz.__main__ import again
 from tests.fuzz.findings import keep, kept
 from tests.fuzz.run import Run
@@ -38,7 +38,7 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
     "any object is a line": (envelope, "is_line", lambda _: True, "a_plain_reader_agrees"),
     "the first line decides": (access, "tell_apart", _as_the_first, "company_changes_nothing"),
     "shipped without control characters": (records, "MAX_LINE_BYTES", 10, "shipped_lines_arrive"),
-    "a server that escapes nothing": (claims, "_NGINX_ESCAPES", re.compile("(?!)"), "texts_stay_in_their_fields"),
+    "a server that escapes nothing": (servers, "_NGINX_ESCAPES", re.compile("(?!)"), "texts_stay_in_their_fields"),
     "a panic in the fold": (claims, "fold", _panics, "the_books_balance"),
 }
 
