@@ -29,6 +29,7 @@ ROOMS = {
     "top": {"core", "errors", "feeds", "report", "settings", "sources", "stream", "web"},
     "reset": {"database_url", "errors", "feeds", "settings", "sinks", "stream"},
     "worker": {"errors", "feeds", "preflight", "settings", "sinks", "stream", "web"},
+    "rejected": {"core", "errors", "feeds", "settings", "sources", "stream"},
     "demo": {"core", "errors", "feeds", "local", "preflight", "settings", "sinks", "sources", "stream"},
     "cli": {
         "core",
@@ -37,6 +38,7 @@ ROOMS = {
         "feeds",
         "local",
         "preflight",
+        "rejected",
         "report",
         "reset",
         "settings",

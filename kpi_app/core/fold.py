@@ -39,6 +39,7 @@ class Folded:
     lines: int = 0
     counted: int = 0
     late_dropped: int = 0
+    duplicates: int = 0
     #: Offset and reason of each line that was not accepted, in offset order.
     rejected: list[tuple[int, str]] = field(default_factory=list)
     parts: dict[SegmentKey, dict[str, Value]] = field(default_factory=dict)

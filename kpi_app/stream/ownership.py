@@ -197,6 +197,7 @@ class Ownership:
             self._folding,
             TP(self.names.raw, number),
             ledger.passed_us,
+            partition.state.birth,
         )
         if result is None or not partition.owned:
             return  # seen already; or given up meanwhile: whoever has it now reads these lines again

@@ -37,6 +37,7 @@ class Line(NamedTuple):
     offset: int
     value: bytes | None
     timestamp: int
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Disk:
