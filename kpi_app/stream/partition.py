@@ -156,6 +156,6 @@ def set_back(topic: str, partition: int, meta: Meta) -> str:
     """What is said of books that Postgres is ahead of."""
     return (
         f"the state of {topic}/{partition} was set back: Postgres held what was counted up to offset "
-        f"{meta.overtaken} before the state had come there. Was the changelog topic deleted, or restored from an older "
-        "copy? Begin again with `kpi reset`"
+        f"{meta.overtaken} before the state had come there. Was the changelog topic deleted, restored from an older "
+        "copy, or is this another Kafka? Begin again with `kpi reset`"
     )
