@@ -20,6 +20,7 @@ from kpi_app.settings import Settings, load
 from kpi_app.sinks.base import Sink
 from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
+from kpi_app.stream import lastresort
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Look
 from kpi_app.stream.bend.credentials import credentials
 from kpi_app.stream.bend.stop import log, stop_worker
@@ -129,7 +130,9 @@ class Worker:
         def tell(stalled: str | None) -> None:
             self.owned.stalled = stalled
 
-        Watchdog(limit_s, {"worker's": loop, "fetching": consumer.fetching_loop}, signs, tell).start()
+        loops = {"worker's": loop, "fetching": consumer.fetching_loop}
+        lastresort.prepare()
+        Watchdog(limit_s, loops, signs, tell, lambda: lastresort.put_off(limit_s)).start()
         self._asking = asyncio.create_task(keep_asking(lambda: self._look(set())))
 
     async def _ends(self, tps: set[TP]) -> Mapping[TP, int]:

@@ -65,7 +65,10 @@ class _Loop:
 
 
 class Watchdog(threading.Thread):
-    """Watches over the loops by their names, the first of which shows the signs. `tell` hears what stalls, or None."""
+    """Watches over the loops by their names, the first of which shows the signs.
+
+    `tell` hears what stalls, or None; `looked` is called with each look, which puts the last resort off.
+    """
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Watchdog(threading.Thread):
         loops: Mapping[str, asyncio.AbstractEventLoop],
         show: Callable[[], Mapping[str, Sign]],
         tell: Callable[[str | None], None],
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         every_s = min(LOOK_EVERY_S, limit_s / LOOKS)
@@ -80,6 +84,7 @@ class Watchdog(threading.Thread):
         self._loops = {name: _Loop(loop) for name, loop in loops.items()}
         self._show = show
         self._tell = tell
+        self._looked = looked
         self._shown: Mapping[str, Sign] | None = None
         self._turning, self._going_on = Vigil(limit_s, every_s), Vigil(limit_s, every_s)
         self._over = threading.Event()
@@ -90,7 +95,9 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         """Look, until it is told not to, or until it ends the process."""
+        self._looked()
         while not self._over.wait(self._every_s):
+            self._looked()
             self._look(monotonic())
 
     def _look(self, now_s: float) -> None:

@@ -267,6 +267,12 @@ def a_fold_hangs() -> None:
 
 
 @_mutation
+def a_fold_keeps_the_lock() -> None:
+    """A fault: a regular expression that takes for ever; no thread of Python runs meanwhile."""
+    ownership.fold_records = lambda *_: re.match("(a+)+$", "a" * 60 + "b")
+
+
+@_mutation
 def nothing_is_handed_out() -> None:
     """A fault: what is fetched does not arrive, as if the partitions were paused for ever."""
 

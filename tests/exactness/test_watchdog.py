@@ -107,6 +107,16 @@ async def test_a_worker_with_a_fold_that_hangs_ends_and_says_where(rig: Rig) -> 
     assert "time.sleep(3_600)" in worker.log
 
 
+async def test_a_worker_whose_interpreter_is_kept_by_one_thread_ends_and_says_where(rig: Rig) -> None:
+    """Neither the loop nor the watchdog runs: the kernel ends it, by the time that it computes."""
+    worker = start(rig, "a_fold_keeps_the_lock")
+    await ready(worker)
+    await rig.send()
+    assert await rig.ended(worker) == -signal.SIGPROF
+    assert "Current thread" in worker.log
+    assert "in <lambda>" in worker.log
+
+
 async def test_a_worker_that_reads_nothing_of_lines_that_wait_ends(rig: Rig) -> None:
     """All is well as far as it can see, but for the lines."""
     worker = start(rig, "nothing_is_handed_out")
