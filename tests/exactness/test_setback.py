@@ -69,11 +69,15 @@ async def stopped(rig: Rig, worker: Worker) -> None:
 
 async def refused(rig: Rig, worker: Worker, *words: str) -> None:
     """It ends itself with a line that has these words, and leaves Postgres alone."""
-    before = await rig.books()
+
+    async def counted() -> dict[int, Any]:  # it opens books for each partition at once
+        return {partition: books for partition, books in (await rig.books()).items() if books["next_offset"]}
+
+    before = await counted()
     assert await rig.ended(worker) == EXIT_CODE
     (line,) = [line for line in worker.log.splitlines() if "worker stops: " in line]
     assert [word for word in words if word not in line] == []
-    assert await rig.books() == before
+    assert await counted() == before
 
 
 async def test_a_backup_from_before_the_last_flushes_is_completed(rig: Rig) -> None:
