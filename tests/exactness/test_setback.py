@@ -23,7 +23,7 @@ from tests.exactness.lines import at
 from tests.exactness.orders import Step
 from tests.exactness.rig import Rig
 from tests.exactness.test_topics import remove
-from tests.exactness.truth import Sent
+from tests.exactness.truth import Inexact, Sent
 from tests.exactness.workers import Worker
 
 
@@ -191,6 +191,18 @@ async def test_a_topic_made_anew_and_grown_past_what_was_counted_is_refused(rig:
     await made_anew(rig, 5)
     worker = rig.start(disk=worker.order.disk)
     await refused(rig, worker, "offsets below 2 are counted of the topic with id", "made anew", "kpi reset")
+
+
+async def test_without_ids_a_topic_made_anew_and_grown_goes_unnoticed(rig: Rig) -> None:
+    """Its first lines are taken for those that were counted."""
+    worker = rig.start()
+    await rig.send([at(0, 100), at(0, 101)])
+    await rig.exact()
+    await stopped(rig, worker)
+    await made_anew(rig, 5)
+    rig.start(disk=worker.order.disk, patches=("ids_are_ignored",))
+    with pytest.raises(Inexact, match="requests is 3, should be 5"):
+        await rig.exact()
 
 
 async def test_a_topic_made_anew_and_grown_under_a_running_worker_stops_it(rig: Rig) -> None:
