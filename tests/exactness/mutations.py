@@ -3,11 +3,13 @@
 A test that the mechanism is needed shows that a scenario goes wrong without it. A patch that finds something else
 than it was written for fails the start of the victim, and with it the test.
 
-Three mechanisms can't be caught alone, because another one does their work, too:
+Four mechanisms can't be caught alone, because another one does their work, too:
 
 - the explicit seek: without it the fold notices that a batch does not continue the state, and seeks itself;
 - the filter `o > f` in flush: what it holds back is what Postgres has already, byte by byte, as long as a
   checkpoint older than the ledger is refused;
+- the lock on the ledger's row: where an older flush has overwritten a newer one, the ledger was set back, which the
+  next flush notices and mends, as long as nothing was dropped;
 - the checkpoint before a partition is given up: without it the next owner reads the same lines again. It saves work.
 """
 
@@ -177,6 +179,18 @@ def older_checkpoints_are_flushed() -> None:
 def ledger_is_not_locked() -> None:
     """Two flushes of a partition go on side by side."""
     _replace_sql(FLUSH_SQL, "lock_ledger", r" FOR UPDATE", "")
+
+
+@_mutation
+def nothing_is_flushed_again() -> None:
+    """A ledger that was set back stops the worker, whatever the state still has."""
+    lock = flushing.lock_ledger
+
+    async def final(session: Any, flush: Any) -> tuple[int, int]:
+        object.__setattr__(flush, "dropped", flush.flushed)
+        return await lock(session, flush)
+
+    flushing.lock_ledger = final
 
 
 @_mutation
