@@ -7,22 +7,14 @@ what is to be written, `commit()` says that it was.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
 from kpi_app.core.fold import Folded, TimeRules
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
 from kpi_app.core.merge import settle
-from kpi_app.core.segment import LATE_BLOCK, Segment, SegmentKey
+from kpi_app.core.segment import LATE_BLOCK, Head, Segment, SegmentKey
 from kpi_app.core.windows import US_PER_S
-
-
-class Live(NamedTuple):
-    """What the index knows of a segment in the table."""
-
-    offset: int
-    requests: int
 
 
 @dataclass(frozen=True)
@@ -33,7 +25,7 @@ class Checkpoint:
     puts: dict[SegmentKey, bytes]
     drops: tuple[SegmentKey, ...]
     #: Index entries of `puts`.
-    live: dict[SegmentKey, Live]
+    live: dict[SegmentKey, Head]
 
     def records(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Keys and values as the table and its changelog take them; None deletes."""
@@ -60,7 +52,7 @@ class PartitionState:
         measures: Sequence[Measure],
         load: Callable[[SegmentKey], bytes],
         meta: Meta | None = None,
-        live: dict[SegmentKey, Live] | None = None,
+        live: dict[SegmentKey, Head] | None = None,
         birth: str = "",
     ) -> None:
         self._rules = rules
@@ -77,7 +69,7 @@ class PartitionState:
         self.overtaken = -1
         #: Greatest offset that the sink is known to hold; goes back where the sink was set back.
         self.flushed = meta.flushed if meta else -1
-        self.live: dict[SegmentKey, Live] = live or {}
+        self.live: dict[SegmentKey, Head] = live or {}
         self._open: dict[SegmentKey, Segment] = {}
         self._touched: set[SegmentKey] = set()
 
@@ -131,7 +123,7 @@ class PartitionState:
             segment = self._open[key]
             segment.offset = meta.offset
             puts[key] = segments.encode(segment, self._measures)
-            live[key] = Live(meta.offset, segment.requests)
+            live[key] = Head(meta.offset, segment.requests)
         return Checkpoint(meta, puts, drops, live)
 
     def commit(self, checkpoint: Checkpoint) -> None:
@@ -157,7 +149,7 @@ class PartitionState:
             self._open[key] = segments.decode(self._load(key), self._measures)
         return self._open.get(key)
 
-    def _droppable(self, key: SegmentKey, live: Live) -> bool:
+    def _droppable(self, key: SegmentKey, live: Head) -> bool:
         return live.offset <= self.flushed and key not in self._touched and self._sealed(key)
 
     def _sealed(self, key: SegmentKey) -> bool:
