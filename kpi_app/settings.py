@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     grace: Seconds = Field(60, ge=0, description="how long a window waits for late lines, in event time")
     idle_after: Seconds = Field(30, ge=1, description="a partition that saw nothing for this long holds no window open")
     emit_every: Seconds = Field(1, ge=1, description="pace of checkpoints and of rows")
+    stall_after: SecondsOrForever = Field(
+        120, ge=30, description="a worker that makes no progress for this long ends itself; forever: it never does"
+    )
     correct_for: SecondsOrForever = Field(
         None,
         ge=0,
@@ -191,6 +194,7 @@ _UNSET = {
     "kafka_ssl_ca": "system",
     "correct_for": "forever",
     "keep": "forever",
+    "stall_after": "forever",
 }
 
 #: The fields that are never shown, and may be given as files.
@@ -220,7 +224,7 @@ def _shown(name: str, value: Any) -> str:
         return ",".join(map(str, value)) or "none"
     if name == "anonymise_ip":
         return "on" if value else "off"
-    if name in ("grace", "idle_after", "emit_every", "future_limit", "correct_for", "keep"):
+    if name in ("grace", "idle_after", "emit_every", "future_limit", "correct_for", "keep", "stall_after"):
         return format_duration(value)
     return str(value)
 

@@ -20,7 +20,8 @@ from kpi_app.settings import Settings, load
 from kpi_app.sinks.base import Sink
 from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
-from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
+from kpi_app.stream import lastresort
+from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Look
 from kpi_app.stream.bend.credentials import credentials
 from kpi_app.stream.bend.member import instance_id
 from kpi_app.stream.bend.stop import log, stop_worker
@@ -30,8 +31,10 @@ from kpi_app.stream.loops import Loops, forever
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
 from kpi_app.stream.security import security
+from kpi_app.stream.signs import Signs
 from kpi_app.stream.table import OPTIONS
 from kpi_app.stream.topics import TABLE, Names
+from kpi_app.stream.watchdog import Watchdog, keep_asking
 from kpi_app.web.reader import PostgresReader
 
 #: How long the last flush and merge may take when a worker is stopped.
@@ -52,6 +55,7 @@ class Worker:
         self.settings = settings
         self.sink = sink
         self._finished = asyncio.Event()
+        self._asking: asyncio.Task[None] | None = None
         self.metrics = Metrics()
         self.owned = Ownership(settings, ACCESS, lambda: self.table.data, lambda: self.app.consumer, self.metrics)
         self.folds = Folds(self._fold_batch)
@@ -115,9 +119,25 @@ class Worker:
 
         return loop
 
-    async def _look(self, numbers: set[int]) -> Mapping[int, Seen]:
-        seen: Mapping[int, Seen] = await self.app.consumer.seen({TP(self.settings.topic, n) for n in numbers})
-        return seen
+    async def _look(self, numbers: set[int]) -> Look:
+        look: Look = await self.app.consumer.look(self.settings.topic, numbers)
+        return look
+
+    def _watch_over(self) -> None:
+        """Have a watchdog end this process when it makes no progress."""
+        limit_s = self.settings.stall_after
+        if limit_s is None:
+            return
+        loop, consumer = asyncio.get_running_loop(), self.app.consumer
+        signs = Signs(self.owned, self.folds, lambda: consumer.answers, self.settings.brokers, self.settings.emit_every)
+
+        def tell(stalled: str | None) -> None:
+            self.owned.stalled = stalled
+
+        loops = {"worker's": loop, "fetching": consumer.fetching_loop}
+        lastresort.prepare()
+        Watchdog(limit_s, loops, signs, tell, lambda: lastresort.put_off(limit_s)).start()
+        self._asking = asyncio.create_task(keep_asking(lambda: self._look(set())))
 
     async def _ends(self, tps: set[TP]) -> Mapping[TP, int]:
         ends: Mapping[TP, int] = await self.app.consumer.ends(tps)
@@ -141,6 +161,7 @@ class Worker:
         await self.owned.warm_up()
         await self.owned.count_partitions()
         _spare_the_collector()
+        self._watch_over()
 
     def _move_data_dir(self, web_port: int) -> None:
         """Go by the port of the command line, where there is one; nothing is open in the directory yet."""
@@ -189,6 +210,8 @@ class Worker:
         except (TimeoutError, SinkBusy, SinkRefused, StopWorker) as error:
             log.warning("the last flush is left to the next owner: %s", str(error) or type(error).__name__)
         self._finished.set()
+        if self._asking is not None:
+            self._asking.cancel()
         await self.owned.give_up(set(self.owned.partitions))
         await self.sink.close()
 

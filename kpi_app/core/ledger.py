@@ -38,6 +38,12 @@ class Meta:
     flushed: int = -1
     #: Made at random with the partition's first checkpoint: tells this changelog from another of the same name.
     birth: str = ""
+    #: Greatest offset of a segment that was dropped: what the sink lacks from there on is all in the state.
+    dropped: int = -1
+    #: Of the raw topic that was counted; empty where it has none, and in books of before it was kept.
+    topic_id: str = ""
+    #: What the sink held when that was more than these books: they were set back, and are not to be continued.
+    overtaken: int = -1
 
     @property
     def offset(self) -> int:
@@ -54,4 +60,7 @@ class Meta:
         if data[0] != FORMAT:
             raise ValueError(f"ledger format {data[0]} is newer than this version of kpi_app reads ({FORMAT})")
         body = orjson.loads(data[1:])
-        return cls(Ledger(**body["ledger"]), body["flushed"], body["birth"])
+        flushed = body["flushed"]
+        dropped = body.get("dropped", flushed)  # books of before it was kept: any of them may have been dropped
+        rest = {name: body[name] for name in ("topic_id", "overtaken") if name in body}
+        return cls(Ledger(**body["ledger"]), flushed, body["birth"], dropped, **rest)

@@ -64,7 +64,11 @@ class PartitionState:
         self.ledger = meta.ledger if meta else Ledger()
         #: Tells these books from others of the same partition, begun at another time.
         self.birth = meta.birth if meta else birth
-        #: Greatest offset that the sink is known to hold.
+        #: Of the raw topic that is counted here; empty where that is not known.
+        self.topic_id = meta.topic_id if meta else ""
+        #: What the sink held when that was more than the last checkpoint; -1 when it never did.
+        self.overtaken = -1
+        #: Greatest offset that the sink is known to hold; goes back where the sink was set back.
         self.flushed = meta.flushed if meta else -1
         self.live: dict[SegmentKey, Head] = live or {}
         self._open: dict[SegmentKey, Segment] = {}
@@ -108,9 +112,11 @@ class PartitionState:
 
     def checkpoint(self) -> Checkpoint | None:
         """What a checkpoint here would write; None when the last one says it all already."""
-        meta = Meta(self.ledger, self.flushed, self.birth)
         drops = tuple(key for key, live in self.live.items() if self._droppable(key, live))
-        if self.committed is not None and self.committed.ledger == self.ledger and not drops:
+        before = self.committed or Meta()
+        dropped = max([before.dropped, *(self.live[key].offset for key in drops)])
+        meta = Meta(self.ledger, self.flushed, self.birth, dropped, self.topic_id, self.overtaken)
+        if self.committed is not None and before.ledger == self.ledger and not drops:
             return None
         touched, self._touched = self._touched, set()
         settle([self._open[key].values for key in touched], self._measures)

@@ -22,16 +22,19 @@ class StoredSegment(NamedTuple):
 class Flush:
     """One partition's committed checkpoint, on its way to the sink.
 
-    `since(f)` yields the segments that checkpoints after offset `f` wrote, each once, for any `f` from `flushed` on:
-    a sink that was set back, but not behind `flushed`, gets all that it lacks. They are as of `ledger`: the sink waits
-    for its store between two of them, and a later checkpoint may be taken then, but must not show in them.
+    `since(f)` yields the segments that checkpoints after offset `f` wrote, each once, for any `f` from `flushed` on.
+    They are as of `ledger`: the sink waits for its store between two of them, and a later checkpoint may be taken
+    then, but must not show in them.
     """
 
     topic: str
     partition: int
     ledger: Ledger
-    #: What the checkpoint believes that the sink holds already; a sink that holds less was set back.
+    #: What the checkpoint believes that the sink holds already; a sink that holds less was set back, and gets
+    #: what it lacks, as long as that is not behind `dropped`.
     flushed: int
+    #: Greatest offset of a segment that the state has dropped, since the sink held it.
+    dropped: int
     #: The owner is connected, caught up, and has seen nothing for KPI_IDLE_AFTER.
     idle: bool
     since: Callable[[int], Iterable[StoredSegment]]
@@ -66,7 +69,8 @@ class Sink(Protocol):
     async def flush(self, flush: Flush) -> int:
         """Bring a checkpoint there, in one transaction.
 
-        Returns the greatest offset that the sink holds now.
+        Returns the greatest offset that the sink holds now; less than `flush.flushed` where it was set back: then
+        nothing was written, and the flush is to be made again from that offset on.
         """
         ...
 

@@ -30,17 +30,19 @@ async def open_ledgers(session: Session, topic: str, partitions: Iterable[int]) 
 async def write_checkpoint(session: Session, flush: Flush, window_s: int, lease_s: float) -> int:
     """Bring a checkpoint to Postgres, within the caller's transaction; returns the greatest offset held there now.
 
-    An idle partition counts as idle for `lease_s` seconds. Raises `StopWorker` when Postgres holds less than
-    what the state has dropped already.
+    An idle partition counts as idle for `lease_s` seconds. Where Postgres was set back nothing is written. Raises
+    `StopWorker` when it holds less than what the state has dropped already.
     """
     held, lines = await lock_ledger(session, flush)
     offset = flush.ledger.next_offset - 1
-    if held < flush.flushed:
+    if held < flush.dropped:
         raise StopWorker(
             f"Postgres was set back: it holds {flush.topic}/{flush.partition} up to offset {held}, but had it up to "
-            f"{flush.flushed}, and the state has dropped what was there. Restore the later state of the database, "
-            "or begin again with `kpi reset`"
+            f"{flush.flushed}, and the state has dropped what was there up to {flush.dropped}. Restore a later state "
+            "of the database, or begin again with `kpi reset`"
         )
+    if held < flush.flushed:
+        return held  # the state still has all that is missing
     if offset < held:
         return held  # someone is ahead: whatever is in this checkpoint is there already, or newer
     if offset == held:

@@ -17,6 +17,9 @@ class Folds:
         self._slots = asyncio.Semaphore(UNDER_WAY)
         self._turns: dict[int, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._begun = 0
+        #: By partition, which batch is being folded now: its number in the order in which they began.
+        self.under_way: dict[int, int] = {}
         #: Set while nothing is under way.
         self.calm = asyncio.Event()
         self.calm.set()
@@ -39,7 +42,12 @@ class Folds:
 
     async def _in_turn(self, partition: int, batch: Batch) -> None:
         async with self._turns.setdefault(partition, asyncio.Lock()):  # wakes those who wait in their order
-            await self._fold(partition, batch)
+            self._begun += 1
+            self.under_way[partition] = self._begun
+            try:
+                await self._fold(partition, batch)
+            finally:
+                del self.under_way[partition]
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

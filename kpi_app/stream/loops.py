@@ -5,17 +5,17 @@ anything else ends the worker.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from kpi_app.errors import SinkBusy, StopWorker
 from kpi_app.sinks.base import Sink
-from kpi_app.stream.bend import Seen
+from kpi_app.stream.bend import Look
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.metrics import Metrics
 from kpi_app.stream.ownership import Ownership
 from kpi_app.stream.partition import Partition, Watched
-from kpi_app.stream.takeover import made_anew
+from kpi_app.stream.takeover import check_id, made_anew
 
 #: First and longest wait after the sink was busy.
 BACKOFF_S = (0.5, 5.0)
@@ -65,7 +65,7 @@ class Loops:
         self,
         owned: Ownership,
         sink: Sink,
-        look: Callable[[set[int]], Awaitable[Mapping[int, Seen]]],
+        look: Callable[[set[int]], Awaitable[Look]],
         calm: asyncio.Event,
         emit_every_s: float,
         idle_after_s: float,
@@ -92,14 +92,18 @@ class Loops:
         """Ask the broker where our partitions end; a failure makes every one of them not idle."""
         await asyncio.sleep(WATCH_EVERY_S)
         partitions = dict(self._owned.partitions)
+        if not partitions:
+            return
         counted = {number: partition.state.committed_offset for number, partition in partitions.items()}
         try:
             async with asyncio.timeout(WATCH_VALID_S):
-                seen = await self._look(set(partitions)) if partitions else {}
+                look = await self._look(set(partitions))
         except Exception as error:
             log.warning("cannot see the ends of the partitions: %s", str(error) or type(error).__name__)
             return
-        for number, where in seen.items():
+        for number, partition in partitions.items():
+            check_id(self._owned.names.raw, number, partition.state, look.topic_id)
+        for number, where in look.seen.items():
             if where.end < counted[number]:
                 raise StopWorker(made_anew(self._owned.names.raw, number, where.end, counted[number]))
             partitions[number].watched = Watched(monotonic(), where)
@@ -171,12 +175,25 @@ class Loops:
 
     async def _flush(self, partition: Partition, now_s: float) -> None:
         idle = self.idle(partition, now_s)
-        async with self._slots:
+        async with self._slots, partition.flushing:
             if not partition.owned:
                 return  # given up while it waited for its turn: its table is closed, its next owner flushes
+            flush = partition.flush(idle)
             with self._metrics.flush_s.time():
-                flushed = await self._sink.flush(partition.flush(idle))
+                flushed = await self._sink.flush(flush)
+        if flushed < flush.flushed:
+            log.warning(
+                "Postgres was set back: it holds partition %d up to offset %d, but had it up to %d; the state still "
+                "has what is missing, and brings it again",
+                partition.number,
+                flushed,
+                flush.flushed,
+            )
+            partition.state.flushed = flushed  # from now on nothing that it lacks is dropped
+            return
         partition.state.flushed = max(partition.state.flushed, flushed)
+        if flushed > flush.ledger.next_offset - 1:
+            partition.state.overtaken = flushed  # by a successor, or the state was set back: its checkpoint will tell
         partition.told_idle, partition.told_s = idle, now_s
 
 

@@ -69,6 +69,10 @@ class Ownership:
         self.names = Names(settings.topic)
         #: Partitions of the raw topic, as of the last look.
         self.partition_count = 0
+        #: How often partitions were given up.
+        self.given_up = 0
+        #: What this worker waits for in vain, by its watchdog; None while all goes on.
+        self.stalled: str | None = None
         #: Set by each checkpoint that wrote something; the flusher clears it.
         self.checkpointed = asyncio.Event()
         self._settings = settings
@@ -77,8 +81,8 @@ class Ownership:
         self._source = source
         self._metrics = metrics
         self._committed: dict[int, int] = {}
-        #: How often partitions were given up, and since when they stand still (monotonic seconds).
-        self._given_up = 0
+        self._loading: dict[int, TablePartition] = {}
+        #: Since when our partitions stand still (monotonic seconds).
         self._still_since_s: float | None = None
         # a take-over that the next rebalance cancels must let go of its tables before the next one opens them
         self._taking_over = asyncio.Lock()
@@ -87,6 +91,11 @@ class Ownership:
     async def count_partitions(self) -> None:
         """Make missing topics; learn how many partitions there are. Raises `UserError`."""
         self.partition_count = await ensure_topics(self._settings)
+
+    @property
+    def loaded(self) -> int:
+        """Moves as long as the take-over under way does."""
+        return sum(table.steps for table in self._loading.values())
 
     def committed(self) -> Mapping[int, int]:
         """The next offset by partition as of the last checkpoint of each that was ever owned."""
@@ -103,15 +112,15 @@ class Ownership:
     async def _take_over(self, numbers: set[int]) -> Mapping[int, int] | None:
         # shielded: a checkpoint must not be cut off by the next rebalance
         await asyncio.shield(self.give_up(set(self.partitions)))
-        self.assigned, given_up = frozenset(numbers), self._given_up
+        self.assigned, given_up = frozenset(numbers), self.given_up
         if numbers and max(numbers) >= self.partition_count:
             await self.count_partitions()  # partitions were added: the changelog needs them too
         producers = await self._fence(numbers)
-        tables: dict[int, TablePartition] = {}
+        tables = self._loading = {}
         try:
             tables.update((number, TablePartition(self._store(), number)) for number in numbers)
             loaded = await self._load(tables, producers)
-            if self._given_up != given_up:
+            if self.given_up != given_up:
                 raise _TakenAway
         except BaseException as error:
             for table in tables.values():
@@ -155,10 +164,10 @@ class Ownership:
         async with changelog_reader(self._settings) as reader:
             await catch_up(reader, self.names.changelog, tables)
             measures, time_rules = self._feed.measures, self._folding.rules
-            # in a thread: 10,000 segments and more are read, and the others of this worker's loop go on
-            states = {
-                n: await asyncio.to_thread(load_state, n, table, time_rules, measures) for n, table in tables.items()
-            }
+            states = {}
+            for n, table in tables.items():
+                states[n] = load_state(self.names.raw, n, table, time_rules, measures)
+                await asyncio.sleep(0)  # a large one takes a moment: the loop turns between two
             await check_source(reader, self.names.raw, states)
         return {
             number: Partition(number, self.names, state, tables[number], producers[number])
@@ -257,7 +266,7 @@ class Ownership:
     async def give_up(self, numbers: set[int]) -> None:
         """Checkpoint and let go of these partitions."""
         self.assigned = None
-        self._given_up += 1
+        self.given_up += 1
         if self._still_since_s is None and self.partitions:
             self._still_since_s = monotonic()
         given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]

@@ -57,6 +57,8 @@ class Partition:
         self._dead_letters: list[DeadLetter] = []
         self._lock = asyncio.Lock()
         self._cut_off = False
+        #: Held by whoever flushes: then what the sink holds beyond a flush is nothing that this owner brought.
+        self.flushing = asyncio.Lock()
 
     @property
     def pending(self) -> int:
@@ -81,6 +83,9 @@ class Partition:
                 return False
             self._cut_off = True  # until it is through: a later one would leave out what this one took
             await self._write(checkpoint)
+            if checkpoint.meta.overtaken >= 0:
+                # By a successor? Then Kafka would have refused this transaction. It says so to all who come now.
+                raise StopWorker(set_back(self._names.raw, self.number, checkpoint.meta))
             self.state.commit(checkpoint)
             self._cut_off = False
             return True
@@ -127,15 +132,16 @@ class Partition:
     def flush(self, idle: bool) -> Flush:
         """The last checkpoint, for the sink; empty books before the first."""
         meta = self.state.committed or Meta()
+        flushed = min(meta.flushed, self.state.flushed)
         # Read in one go, before anything is awaited: the table is now exactly what the last checkpoint wrote.
         segments = [
-            StoredSegment(key, *self.state.live[key], self.table.load(key)) for key in self.state.since(meta.flushed)
+            StoredSegment(key, *self.state.live[key], self.table.load(key)) for key in self.state.since(flushed)
         ]
 
         def since(offset: int) -> Iterator[StoredSegment]:
             return (segment for segment in segments if segment.offset > offset)
 
-        return Flush(self._names.raw, self.number, meta.ledger, meta.flushed, idle, since)
+        return Flush(self._names.raw, self.number, meta.ledger, flushed, meta.dropped, idle, since)
 
     async def close(self) -> None:
         """Let go, without a checkpoint, once one that is under way is done. May be called twice."""
@@ -144,3 +150,12 @@ class Partition:
                 self.owned = False
                 self.table.close()
                 await self._producer.stop()
+
+
+def set_back(topic: str, partition: int, meta: Meta) -> str:
+    """What is said of books that Postgres is ahead of."""
+    return (
+        f"the state of {topic}/{partition} was set back: Postgres held what was counted up to offset "
+        f"{meta.overtaken} before the state had come there. Was the changelog topic deleted, restored from an older "
+        "copy, or is this another Kafka? Begin again with `kpi reset`"
+    )

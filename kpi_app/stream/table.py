@@ -29,6 +29,8 @@ class TablePartition:
         self._partition = partition
         self._db: Rdict = store._db_for_partition(partition)
         self._position_key: bytes = store.offset_key
+        #: Writes, and segments read, so far: moves as long as the table is being brought up to date.
+        self.steps = 0
 
     @property
     def position(self) -> int:
@@ -45,6 +47,7 @@ class TablePartition:
         """All segments."""
         for key, value in self._db.items():
             if key not in (META_KEY, self._position_key):
+                self.steps += 1
                 yield SegmentKey.decode(key), value
 
     def load(self, key: SegmentKey) -> bytes:
@@ -61,6 +64,7 @@ class TablePartition:
                 batch.put(key, value)
         batch.put(self._position_key, str(position).encode())
         self._db.write(batch)
+        self.steps += 1
 
     def clear(self) -> None:
         """Forget everything: this database belongs to a changelog that is no more."""

@@ -19,7 +19,9 @@ from kpi_app.core.aggregates import Measure
 from kpi_app.core.fold import TimeRules
 from kpi_app.core.state import PartitionState
 from kpi_app.errors import StopWorker
+from kpi_app.stream.bend.identity import identify
 from kpi_app.stream.bend.stop import log
+from kpi_app.stream.partition import set_back
 from kpi_app.stream.table import TablePartition
 
 #: How long a changelog may give nothing before the take-over is given up.
@@ -76,9 +78,13 @@ def _resume_at(tp: TopicPartition, table: TablePartition, first: int, end: int) 
     return max(position, first)
 
 
-def load_state(number: int, table: TablePartition, rules: TimeRules, measures: Sequence[Measure]) -> PartitionState:
+def load_state(
+    topic: str, number: int, table: TablePartition, rules: TimeRules, measures: Sequence[Measure]
+) -> PartitionState:
     """The state as the table has it. Raises `StopWorker` when it can't be a checkpoint's."""
     meta = table.meta()
+    if meta and meta.overtaken >= 0:
+        raise StopWorker(set_back(topic, number, meta))
     live = {}
     for key, data in table.segments():
         live[key] = segments.head(data)
@@ -91,12 +97,25 @@ def load_state(number: int, table: TablePartition, rules: TimeRules, measures: S
 
 
 async def check_source(reader: AIOKafkaConsumer, topic: str, states: dict[int, PartitionState]) -> None:
-    """Raise `StopWorker` when the raw topic ends below what was already counted of it."""
+    """Raise `StopWorker` when the raw topic is not the one that was counted, or ends below what was counted of it."""
     tps = {TopicPartition(topic, number): state for number, state in states.items()}
+    topic_id = await asyncio.wait_for(identify(reader, topic), 30)
     ends = await asyncio.wait_for(reader.end_offsets(list(tps)), 30)
     for tp, state in tps.items():
+        check_id(topic, tp.partition, state, topic_id)
         if ends[tp] < state.ledger.next_offset:
             raise StopWorker(made_anew(topic, tp.partition, ends[tp], state.ledger.next_offset))
+        state.topic_id = topic_id or state.topic_id
+
+
+def check_id(topic: str, partition: int, state: PartitionState, topic_id: str) -> None:
+    """Raise `StopWorker` when a topic with this id is not the one that was counted; an empty one is not known."""
+    if topic_id and state.topic_id and topic_id != state.topic_id:
+        raise StopWorker(
+            f"topic {topic}, partition {partition}: offsets below {state.ledger.next_offset} are counted of the topic "
+            f"with id {state.topic_id}, this one's is {topic_id}. It was made anew, or is another cluster's; "
+            "`kpi reset` forgets what was counted and starts over"
+        )
 
 
 def made_anew(topic: str, partition: int, end: int, counted: int) -> str:

@@ -40,6 +40,11 @@ class Owned(Protocol):
         ...
 
     @property
+    def stalled(self) -> str | None:
+        """What the worker waits for in vain, in one line; None while all goes on."""
+        ...
+
+    @property
     def partition_count(self) -> int:
         """Partitions of the raw topic."""
         ...

@@ -28,7 +28,7 @@ class Probes:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """200 when the worker does its part; otherwise 503, and what is missing."""
-        missing = self._missing_partitions() | await self._missing_postgres()
+        missing = self._missing_progress() | self._missing_partitions() | await self._missing_postgres()
         taken_over = sorted(self._owned.partitions)
         return json(
             {"ready": not missing, "missing": missing, "partitions": taken_over}, status=503 if missing else 200
@@ -38,6 +38,9 @@ class Probes:
         """The metrics, as Prometheus reads them."""
         body, content_type = self._metrics.render(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+    def _missing_progress(self) -> dict[str, str]:
+        return {"progress": self._owned.stalled} if self._owned.stalled else {}
 
     def _missing_partitions(self) -> dict[str, str]:
         assigned = self._owned.assigned

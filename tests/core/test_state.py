@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import orjson
 import polars as pl
 
 from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core.ledger import Meta
 from kpi_app.core.segment import SegmentKey, decode
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
@@ -78,6 +80,25 @@ def test_a_shorter_grace_seals_earlier_and_loses_nothing() -> None:
     restarted = PartitionState(RULES, MEASURES, disk.table.__getitem__, state.committed, dict(state.live))
     disk.read(restarted, RULES, 20, 210, 30)
     assert restarted.ledger.counted == disk.requests == 5
+
+
+def test_books_know_how_much_of_the_state_is_gone() -> None:
+    """The greatest offset of a segment that was dropped; of books that do not say, all that the sink had may be."""
+    #  [0----60)    0: line at 1, 1: line at 70, 2: line at 200 seals both, in the same checkpoint
+    disk = Disk()
+    state = PartitionState(RULES, MEASURES, disk.table.__getitem__)
+    for time_s in (1, 70):
+        disk.read(state, RULES, time_s)
+    assert state.committed is not None
+    assert state.committed.dropped == -1
+    disk.read(state, RULES, 200)
+    assert state.committed.dropped == 1
+    disk.read(state, RULES, 201)
+    assert (state.committed.dropped, Meta.decode(state.committed.encode())) == (1, state.committed)
+    encoded = orjson.loads(state.committed.encode()[1:])
+    del encoded["dropped"], encoded["topic_id"], encoded["overtaken"]
+    earlier = Meta.decode(bytes([1]) + orjson.dumps(encoded))
+    assert (earlier.dropped, earlier.topic_id, earlier.overtaken) == (state.committed.flushed, "", -1)
 
 
 def test_checkpoints_carry_the_birth_of_their_partition() -> None:

@@ -3,16 +3,20 @@
 A test that the mechanism is needed shows that a scenario goes wrong without it. A patch that finds something else
 than it was written for fails the start of the victim, and with it the test.
 
-Three mechanisms can't be caught alone, because another one does their work, too:
+Four mechanisms can't be caught alone, because another one does their work, too:
 
 - the explicit seek: without it the fold notices that a batch does not continue the state, and seeks itself;
 - the filter `o > f` in flush: what it holds back is what Postgres has already, byte by byte, as long as a
   checkpoint older than the ledger is refused;
+- the lock on the ledger's row: where an older flush has overwritten a newer one, the ledger was set back, which the
+  next flush notices and mends, as long as nothing was dropped;
 - the checkpoint before a partition is given up: without it the next owner reads the same lines again. It saves work.
 """
 
+import asyncio
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import uuid4
@@ -25,7 +29,7 @@ from kpi_app.sinks import flush as flushing
 from kpi_app.sinks import merge as merging
 from kpi_app.sinks.flush import _SQL as FLUSH_SQL
 from kpi_app.sinks.merge import _SQL as MERGE_SQL
-from kpi_app.stream import loops, ownership, takeover
+from kpi_app.stream import loops, ownership, takeover, watchdog
 from kpi_app.stream.bend.consumer import BatchConsumer
 from kpi_app.stream.ownership import Ownership
 from kpi_app.stream.partition import Partition
@@ -118,6 +122,13 @@ def births_are_ignored() -> None:
 
 
 @_mutation
+def ids_are_ignored() -> None:
+    """A topic is whatever has its name."""
+    assert hasattr(takeover, "check_id")
+    takeover.check_id = loops.check_id = lambda *_: None
+
+
+@_mutation
 def no_explicit_seek() -> None:
     """After a take-over reading goes on where the group's offsets say."""
 
@@ -171,6 +182,18 @@ def ledger_is_not_locked() -> None:
 
 
 @_mutation
+def nothing_is_flushed_again() -> None:
+    """A ledger that was set back stops the worker, whatever the state still has."""
+    lock = flushing.lock_ledger
+
+    async def final(session: Any, flush: Any) -> tuple[int, int]:
+        object.__setattr__(flush, "dropped", flush.flushed)
+        return await lock(session, flush)
+
+    flushing.lock_ledger = final
+
+
+@_mutation
 def restored_backup_goes_unnoticed() -> None:
     """A database that holds less than the state has dropped is written to."""
     lock = flushing.lock_ledger
@@ -178,6 +201,7 @@ def restored_backup_goes_unnoticed() -> None:
     async def forgetful(session: Any, flush: Any) -> tuple[int, int]:
         held, lines = await lock(session, flush)
         object.__setattr__(flush, "flushed", min(flush.flushed, held))
+        object.__setattr__(flush, "dropped", min(flush.dropped, held))
         return held, lines
 
     flushing.lock_ledger = forgetful
@@ -239,3 +263,55 @@ def impatient_checkpoints() -> None:
 def one_window_a_merge() -> None:
     """Not a mechanism less, but merges of one window each."""
     merging.WINDOWS = 1
+
+
+@_mutation
+def quick_looks() -> None:
+    """Not a mechanism less, but Kafka, and the ends of partitions, are asked for more often."""
+    loops.WATCH_EVERY_S = watchdog.ASK_EVERY_S = 0.2
+
+
+@_mutation
+def the_loop_hangs() -> None:
+    """A fault: whoever folds keeps the loop to himself."""
+
+    async def hang(self: Ownership, number: int, batch: Any) -> None:
+        time.sleep(3_600)  # noqa: ASYNC251  that is the fault
+
+    Ownership.fold = hang  # type: ignore[method-assign]
+
+
+@_mutation
+def a_fold_hangs() -> None:
+    """A fault: the thread that folds a batch does not come to its end."""
+    ownership.fold_records = lambda *_: time.sleep(3_600)
+
+
+@_mutation
+def a_fold_keeps_the_lock() -> None:
+    """A fault: a regular expression that takes for ever; no thread of Python runs meanwhile."""
+    ownership.fold_records = lambda *_: re.match("(a+)+$", "a" * 60 + "b")
+
+
+@_mutation
+def nothing_is_handed_out() -> None:
+    """A fault: what is fetched does not arrive, as if the partitions were paused for ever."""
+
+    async def wait(self: BatchConsumer, timeout: float) -> Any:  # noqa: ASYNC109  as faust has it
+        await asyncio.sleep(timeout)
+        return None, None
+
+    BatchConsumer._wait_next_records = wait  # type: ignore[method-assign]
+
+
+@_mutation
+def folds_wait_for_a_flush() -> None:
+    """Not a mechanism less, but Postgres is heard of before anything is read."""
+    fold = Ownership.fold
+
+    async def wait(self: Ownership, number: int, batch: Any) -> None:
+        while not self.partitions[number].told_s:  # noqa: ASYNC110  nobody sets an event
+            await asyncio.sleep(0.01)
+        await fold(self, number, batch)
+
+    Ownership.fold = wait  # type: ignore[method-assign]

@@ -33,6 +33,7 @@ class Order:
     session_s: float = 6.0
     metadata_age_s: float = 30.0
     emit_every_s: float = 0.1
+    stall_after_s: float | None = 120.0
 
     @property
     def log(self) -> Path:

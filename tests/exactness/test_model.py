@@ -2,11 +2,14 @@
 
 Hypothesis makes up a log and what happens to it: batches cut anywhere and delivered again, checkpoints that get as
 far as they get, ends, take-overs on any disk that was ever used, flushes that arrive, arrive late, or whose answer
-is lost. After each of them the sink must hold what a recount of the offsets it claims comes to.
+is lost, a sink that is set back. After each of them the sink must hold what a recount of the offsets it claims comes
+to; only a sink that was set back too far may be refused.
 """
 
+from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
+import pytest
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +32,8 @@ FOLDING = Folding(ACCESS, Reading(), RULES)
 
 #: Distance of two lines in the log: between them lie markers, and a block of late lines is soon over.
 GAP = 2_000
+
+TOPIC = "lines"
 
 
 class Line(NamedTuple):
@@ -70,7 +75,12 @@ class Flush(NamedTuple):
 
     ledger: Ledger
     flushed: int
+    dropped: int
     segments: dict[SegmentKey, tuple[int, bytes]]
+
+
+class SetBackTooFar(Exception):
+    """The sink lacks what the state has dropped."""
 
 
 class Sink:
@@ -79,14 +89,22 @@ class Sink:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.segments: dict[SegmentKey, bytes] = {}
+        self.backups = [(self.ledger, dict(self.segments))]
 
     def take(self, flush: Flush) -> int:
         held = self.ledger.next_offset - 1
-        assert held >= flush.flushed, "the sink lacks what the state may have dropped"
-        if flush.ledger.next_offset - 1 > held:
+        if held < flush.dropped:
+            raise SetBackTooFar
+        if held >= flush.flushed and flush.ledger.next_offset - 1 > held:
             self.segments |= {key: data for key, (offset, data) in flush.segments.items() if offset > held}
             self.ledger = flush.ledger
+            self.backups.append((self.ledger, dict(self.segments)))
         return self.ledger.next_offset - 1
+
+    def restore(self, back: int) -> None:
+        """Be as it was so many flushes before."""
+        self.ledger, segments = self.backups[max(0, len(self.backups) - 1 - back)]
+        self.segments = dict(segments)
 
 
 LATE = st.sampled_from([-25, -30, -60, -90])
@@ -124,7 +142,7 @@ class Protocol:
     def take_over(self, disk: Disk) -> None:
         self.disk = disk
         disk.write(self.changelog[disk.position :], len(self.changelog))
-        self.state: PartitionState = load_state(0, disk, RULES, ACCESS.measures)  # type: ignore[arg-type]
+        self.state: PartitionState = load_state(TOPIC, 0, disk, RULES, ACCESS.measures)  # type: ignore[arg-type]
 
     def a_batch_is_folded(self, back: int, count: int) -> None:
         """It begins with lines that the state has seen already."""
@@ -174,15 +192,18 @@ class Protocol:
 
     def _flush(self) -> Flush:
         meta = self.state.committed or Meta()
-        keys = self.state.since(meta.flushed)
-        return Flush(
-            meta.ledger, meta.flushed, {key: (self.state.live[key].offset, self.disk.load(key)) for key in keys}
-        )
+        flushed = min(meta.flushed, self.state.flushed)
+        segments = {key: (self.state.live[key].offset, self.disk.load(key)) for key in self.state.since(flushed)}
+        return Flush(meta.ledger, flushed, meta.dropped, segments)
 
     def _arrive(self, flush: Flush, answered: bool) -> None:
         held = self.sink.take(flush)
         if answered:
-            self.state.flushed = max(self.state.flushed, held)
+            self.state.flushed = held if held < flush.flushed else max(self.state.flushed, held)
+        self._check()
+
+    def the_sink_is_set_back(self, back: int) -> None:
+        self.sink.restore(back)
         self._check()
 
     def _check(self) -> None:
@@ -222,6 +243,7 @@ class Protocol:
         """Everything is counted, once."""
         self.a_batch_is_folded(0, len(self.log))
         self.all_is_well_for_a_while()
+        self.all_is_well_for_a_while()  # a sink that was set back says so with the first flush
         assert self.sink.ledger.lines == len(self.log)
 
 
@@ -249,3 +271,38 @@ def test_whatever_happens_the_sink_holds_what_a_recount_comes_to(
     for happening, *arguments in happenings:
         happening(protocol, *arguments)
     protocol.all_comes_to_its_end()
+
+
+SET_BACK = st.tuples(st.just(Protocol.the_sink_is_set_back), st.integers(1, 3))
+
+
+@settings(max_examples=50)
+@given(steps=STEPS, happenings=st.lists(st.one_of(HAPPENING, HAPPENING, SET_BACK), min_size=30, max_size=60))
+def test_a_sink_that_is_set_back_is_completed_or_refused(
+    steps: list[int | None], happenings: list[tuple[Any, ...]]
+) -> None:
+    """It gets what it lacks from the state, wherever that still has it all; otherwise nothing is written to it."""
+    protocol = Protocol(log_of(steps))
+    with suppress(SetBackTooFar):
+        for happening, *arguments in happenings:
+            happening(protocol, *arguments)
+        protocol.all_comes_to_its_end()
+    protocol._check()
+
+
+@pytest.mark.parametrize(("back", "refused"), [(1, False), (2, False), (3, True)])
+def test_a_sink_may_be_set_back_as_far_as_nothing_was_dropped(back: int, refused: bool) -> None:
+    """Four flushes of a line each; the third line seals the windows of the first two, which are dropped then.
+
+    line          0    11    29              30
+    dropped                  [0-10) [10-20)
+    """
+    protocol = Protocol(log_of([0, 11, 18, 1]))
+    for _ in range(4):
+        protocol.a_batch_is_folded(0, 1)
+        protocol.all_is_well_for_a_while()
+    protocol.sink.restore(back)
+    with pytest.raises(SetBackTooFar) if refused else nullcontext():
+        protocol.all_comes_to_its_end()
+    assert protocol.state.committed is not None
+    assert protocol.state.committed.dropped == 3 + GAP

@@ -100,7 +100,9 @@ def _redirect(log: Path) -> None:
 
 def _quicken(order: Order) -> None:
     load = product.load
-    product.load = lambda: load().model_copy(update={"emit_every": order.emit_every_s})
+    product.load = lambda: load().model_copy(
+        update={"emit_every": order.emit_every_s, "stall_after": order.stall_after_s}
+    )
     loops.BACKOFF_S = (0.1, 0.5)
     product.Pace = lambda **_: Pace(tops_every_s=0, larger_every_s=0, quiet_s=0)
     product.LAST_FLUSH_S, bent.STOP_LIMIT_S = 30.0, 40.0  # what a stop leaves must not depend on a busy machine

@@ -203,13 +203,24 @@ class SinkContract:
         rows = await store.rows()
         assert [start for start, row in rows.items() if not row["closed"]] == [49_920, 49_980]
 
-    async def test_sink_that_was_set_back_stops_the_worker(self, store: Store) -> None:
+    async def test_sink_that_was_set_back_behind_what_was_dropped_stops_the_worker(self, store: Store) -> None:
         """What the state has dropped and the store has lost is gone: going on would lose lines in silence."""
         sink, owner = await store.sink(), Owner()
-        owner.state.flushed = 7
-        with pytest.raises(StopWorker, match=r"offset -1.* 7.*kpi reset"):
-            await sink.flush(owner.read(1).checkpoint())
+        with pytest.raises(StopWorker, match=r"offset -1.* 7.* 5.*kpi reset"):
+            await sink.flush(replace(owner.read(1).checkpoint(), flushed=7, dropped=5))
         assert await store.rows() == {}
+
+    async def test_sink_that_was_set_back_takes_what_it_lacks_from_there_on(self, store: Store) -> None:
+        """It says where it stands, and takes nothing that would leave a hole."""
+        sink, owner = await store.sink(), Owner()
+        await sink.flush(owner.read(1).checkpoint())
+        flush = owner.read(2, 3).checkpoint()
+        assert await sink.flush(replace(flush, flushed=1)) == 0
+        assert await store.next_offset(0) == 1
+        assert await sink.flush(replace(flush, flushed=0)) == 2
+        await settle(sink)
+        assert [row["requests"] for row in (await store.rows()).values()] == [3]
+        assert await store.differences() == []
 
     async def test_state_that_was_set_back_stops_the_worker(self, store: Store) -> None:
         """Books with fewer lines at a greater offset are of a state that began anew: its lines are there already."""

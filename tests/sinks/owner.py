@@ -57,8 +57,9 @@ class Owner:
         if taken := self.state.checkpoint():
             self._table.update(taken.puts)
             self.state.commit(taken)
+        dropped = self.state.committed.dropped if self.state.committed else -1
         return Flush(
-            self._topic, self._partition, self.state.ledger, self.state.flushed, idle=idle, since=self._since()
+            self._topic, self._partition, self.state.ledger, self.state.flushed, dropped, idle=idle, since=self._since()
         )
 
     def _since(self) -> Callable[[int], Iterable[StoredSegment]]:

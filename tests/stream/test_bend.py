@@ -16,8 +16,11 @@ import aiokafka
 import faust
 import faust.worker
 import mode
+import mode.threads
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
@@ -30,7 +33,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 
-from kpi_app.stream.bend import BentApp, fetched
+from kpi_app.stream.bend import BentApp, fetched, identity
 from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
 from kpi_app.stream.bend.fetched import BareResults
 from kpi_app.stream.bend.recovery import Tables, TakeOver
@@ -134,11 +137,23 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (Web.__init__, "self._runner: AppRunner = AppRunner(self.web_app, access_log=None)"),
         (Web.start_server, "await self._runner.setup()"),
         (Web._new_transport_tcp, "self._runner,"),
+        (mode.threads.ServiceThread.__init__, "self.thread_loop = "),
+        (mode.threads.ServiceThread._start_thread, "self.thread_loop.run_until_complete("),
     ],
 )
 def test_faust_calls_what_we_replaced(caller: Callable[..., Any], called: str) -> None:
     """The code path that our override sits in is still the one that faust takes."""
     assert called in re.sub(r"T\((\S+)\)\(", r"\1(", inspect.getsource(caller)) or called in inspect.getsource(caller)
+
+
+def test_a_request_of_ours_goes_the_way_of_aiokafkas_own() -> None:
+    """`identify` sends one more version of a request, which its connections choose by what the broker speaks."""
+    assert {"get_random_node", "send"} <= set(dir(AIOKafkaClient))
+    assert "self._client = AIOKafkaClient(" in inspect.getsource(aiokafka.AIOKafkaConsumer.__init__)
+    assert "request.prepare(self._versions)" in inspect.getsource(AIOKafkaConnection.send)
+    request = identity._TopicRequest("access-log")
+    assert request.prepare({3: (0, 13)}).API_VERSION == 10
+    assert request.prepare({3: (0, 9)}).API_VERSION == 4
 
 
 @pytest.mark.parametrize("option", ["fetch_max_wait_ms", "isolation_level"])

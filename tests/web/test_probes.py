@@ -53,6 +53,17 @@ async def test_not_ready_before_the_state_is_loaded(site: Site) -> None:
     assert told["partitions"] == [1]
 
 
+async def test_not_ready_without_progress(site: Site) -> None:
+    """What is waited for in vain is told before the watchdog ends the worker, ahead of what follows from it."""
+    site.owned.assigned = None
+    site.owned.stalled = "Kafka (kafka:9092) has not answered for 61 s"
+    answer = await site.get("/readyz")
+    assert answer.status == 503
+    missing = (await answer.json())["missing"]
+    assert list(missing) == ["progress", "assigned"]
+    assert missing["progress"] == site.owned.stalled
+
+
 @pytest.mark.parametrize("error", [SinkBusy("Postgres is away"), SinkRefused("tables are missing: run `kpi migrate`")])
 async def test_not_ready_without_postgres(site: Site, error: Exception) -> None:
     """What keeps Postgres away is told as it would be in the log, without a secret."""

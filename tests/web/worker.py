@@ -77,6 +77,7 @@ class Owned:
     partitions: dict[int, Partition] = field(default_factory=dict)
     assigned: frozenset[int] | None = None
     partition_count: int = 8
+    stalled: str | None = None
     dead_letters: Counter[str] = field(default_factory=Counter)
     late: int = 0
 

@@ -17,11 +17,15 @@ from faust.types import TP, ConsumerMessage
 
 from kpi_app.stream.bend import member, rights
 from kpi_app.stream.bend.fetched import BareResults, Record, Whole
+from kpi_app.stream.bend.identity import identify
 
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
 #: under way per broker, a fetch of quiet partitions would hold back the busy ones for that long.
 FETCH_WAIT_MS = 50
 
+
+#: How long a look at the topic may take.
+LOOK_S = 5.0
 
 #: How soon to look again when the queues of all partitions are full.
 FULL_WAIT_S = 0.01
@@ -36,6 +40,15 @@ class Batch(NamedTuple):
 
     start: int | None
     records: list[Record]
+
+
+class Look(NamedTuple):
+    """What the brokers say of the source topic."""
+
+    #: Made with the topic, of no other one; empty where the broker is too old to have any.
+    topic_id: str
+    #: By partition; those without a position are left out.
+    seen: dict[int, "Seen"]
 
 
 class Seen(NamedTuple):
@@ -54,6 +67,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._starts: dict[TopicPartition, int] = {}
+        #: How often a broker answered when it was asked for the topic.
+        self.answers = 0
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -107,15 +122,22 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(partition, offset)
                 self._starts[partition] = offset
 
-    async def seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
-        """Where these partitions stand, by partition number; those without a position are left out."""
-        seen: dict[int, Seen] = await self.call_thread(self._seen, tps)
-        return seen
+    async def look(self, topic: str, numbers: Iterable[int]) -> Look:
+        """Ask for the topic, and for the ends of these partitions of it."""
+        # Not by `call_thread`, which does two things at a time: fetches would wait for a broker that is away.
+        look = asyncio.run_coroutine_threadsafe(self._look(topic, numbers), self.thread_loop)
+        return await asyncio.wrap_future(look)
+
+    async def _look(self, topic: str, numbers: Iterable[int]) -> Look:
+        async with asyncio.timeout(LOOK_S):
+            topic_id = await identify(self._ensure_consumer(), topic)
+            self.answers += 1
+            return Look(topic_id, await self._seen([TP(topic, number) for number in numbers]))
 
     async def _seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
         consumer = self._ensure_consumer()
         known = [tp for tp in (TopicPartition(*tp) for tp in tps) if tp in self._starts]
-        ends = await consumer.end_offsets(known)
+        ends = await consumer.end_offsets(known) if known else {}
         return {
             tp.partition: Seen(self._starts[tp], await consumer.position(tp), end)
             for tp, end in ends.items()
@@ -177,10 +199,21 @@ class BatchConsumer(driver.Consumer):
         """Position partitions explicitly."""
         await self._thread.seek_to(offsets)
 
-    async def seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
-        """Where these partitions stand, by partition number."""
-        seen: dict[int, Seen] = await self._thread.seen(tps)
-        return seen
+    async def look(self, topic: str, numbers: Iterable[int]) -> Look:
+        """Ask a broker for the topic, and for the ends of these partitions of it."""
+        look: Look = await self._thread.look(topic, numbers)
+        return look
+
+    @property
+    def answers(self) -> int:
+        """How often a broker answered when it was asked for the topic."""
+        return int(self._thread.answers)
+
+    @property
+    def fetching_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the thread that fetches, and speaks with the group."""
+        loop: asyncio.AbstractEventLoop = self._thread.thread_loop
+        return loop
 
     async def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
         """Where partitions end, whoever they are assigned to."""
