@@ -1,14 +1,15 @@
 """One batch through decode, parse and fold, in a thread: polars does it outside the GIL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from faust.types import TP
 
 from kpi_app.core.fold import Folded, TimeRules, fold
+from kpi_app.core.seen import SeenFile
 from kpi_app.feeds.base import Feed, Reading
-from kpi_app.feeds.envelope import decode
+from kpi_app.feeds.envelope import decode_placed
 from kpi_app.stream.bend import Record
 from kpi_app.stream.deadletters import DeadLetter
 
@@ -29,17 +30,19 @@ def fold_records(
     by: Folding,
     where: TP,
     passed_us: int | None = None,
+    seen: Mapping[bytes, SeenFile] | None = None,
 ) -> tuple[Folded, list[DeadLetter]] | None:
     """Fold the records of a partition at or above `next_offset`; None when there are none."""
     first = next((i for i, record in enumerate(records) if record.offset >= next_offset), len(records))
     fresh = records[first:] if first else records
     if not fresh:
         return None
-    parsed = by.feed.parse(decode([record.value for record in fresh]), by.reading).with_columns(
+    lines, places = decode_placed([record.value for record in fresh])
+    parsed = by.feed.parse(lines, by.reading).with_columns(
         offset=pl.Series([record.offset for record in fresh], dtype=pl.Int64),
         record_ms=_times(fresh),
     )
-    folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us)
+    folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us, places, seen)
     return folded, _dead_letters(fresh, where, folded, by.reading)
 
 

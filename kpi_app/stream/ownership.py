@@ -184,6 +184,7 @@ class Ownership:
             self._folding,
             TP(self.names.raw, number),
             ledger.passed_us,
+            partition.state.seen,
         )
         if result is None or not partition.owned:
             return  # seen already; or given up meanwhile: whoever has it now reads these lines again
