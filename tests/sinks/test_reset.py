@@ -28,7 +28,7 @@ async def test_it_is_told_which_table_is_next(store: Store) -> None:
     """Each of those that are emptied, with how many of how many are done."""
     told: list[tuple[int, int, str]] = []
     await reset(store.dsn, ACCESS, told=lambda *next_: told.append(next_))
-    assert [(done, total) for done, total, _ in told] == [(done, 5) for done in range(5)]
+    assert [(done, total) for done, total, _ in told] == [(done, 6) for done in range(6)]
     assert {"segment", "access_kpi", "access_kpi_by"} < {name for _, _, name in told}
 
 
