@@ -24,13 +24,19 @@ _COLUMNS = ("row", "file", "start", "end")
 
 # In an envelope of the plain shape (see `feeds/envelope.py`) keys are in this order, and no text holds a quote that is
 # not escaped: what looks like a key is one.
-_HOST, _OFFSET, _END, _LOG = '"host":', ',"offset":', ',"end":', ',"log":'
+_KEYS = {"host": '"host":', "offset": ',"offset":', "end": ',"end":', "log": ',"log":'}
 _plain = pl.col("plain")
-_host, _offset, _end, _log = (_plain.str.find(key, literal=True).cast(pl.Int64) for key in (_HOST, _OFFSET, _END, _LOG))
+_FOUND = {name: _plain.str.find(key, literal=True).cast(pl.Int64) for name, key in _KEYS.items()}
+
+
+def _between(first: pl.Expr, end: str) -> pl.Expr:
+    return _plain.str.slice(first, pl.col(end) - first)
+
+
 _PARTS = {
-    "where": _plain.str.slice(_host, _offset - _host),
-    "start": _plain.str.slice(_offset + len(_OFFSET), _end - _offset - len(_OFFSET)).cast(pl.Int64, strict=False),
-    "end": _plain.str.slice(_end + len(_END), _log - _end - len(_END)).cast(pl.Int64, strict=False),
+    "where": _between(pl.col("host"), "offset"),
+    "start": _between(pl.col("offset") + len(_KEYS["offset"]), "end").cast(pl.Int64, strict=False),
+    "end": _between(pl.col("end") + len(_KEYS["end"]), "log").cast(pl.Int64, strict=False),
 }
 
 
@@ -64,7 +70,7 @@ def gather(plain: pl.Series, others: Mapping[int, Place]) -> Places | None:
 
     None where there is none.
     """
-    placed = plain.str.contains(_END, literal=True).fill_null(False)
+    placed = plain.str.contains(_KEYS["end"], literal=True).fill_null(False)
     files: dict[File, int] = {}
     parts = [_of_plain(plain.filter(placed), placed.arg_true(), files)] if placed.any() else []
     if others:
@@ -77,7 +83,8 @@ def gather(plain: pl.Series, others: Mapping[int, Place]) -> Places | None:
 
 
 def _of_plain(plain: pl.Series, rows: pl.Series, files: dict[File, int]) -> pl.DataFrame:
-    parts = plain.to_frame().select(**_PARTS)
+    # in two steps: polars would look for the same key more than once
+    parts = plain.to_frame().lazy().with_columns(**_FOUND).select(**_PARTS).collect()
     runs = parts["where"].rle().struct.unnest()  # the lines of a file mostly follow each other
     numbers = pl.Series("file", [_number(where, files) for where in runs["value"]], dtype=pl.Int64)
     file = numbers.gather(pl.int_range(len(runs), eager=True).repeat_by(runs["len"]).explode())
