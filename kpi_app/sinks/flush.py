@@ -6,11 +6,12 @@ The lock on the ledger row puts all writers of a partition in a line, and `next_
 late. A segment at an offset is the same whoever computed it, so that it does not matter which of them wrote it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
 from kpi_app.core.ranges import Ranges
+from kpi_app.core.seen import File, SeenFile
 from kpi_app.core.windows import utc, utc_us
 from kpi_app.errors import StopWorker
 from kpi_app.sinks import queries
@@ -102,19 +103,20 @@ async def mark_windows(session: Session, flush: Flush, windows: set[datetime], w
 async def write_files(session: Session, flush: Flush, held: int) -> None:
     """Write what came of files after offset `held`, and forget what the state has forgotten."""
     changed = [each for each in flush.files.changed if each.touched > held]
-    if not changed:
-        return
-    for each in changed:
-        file = each.file
-        await session.execute(
-            _SQL["write_file"],
-            flush.topic,
-            flush.partition,
-            *(file.key, file.host, file.path, file.name),
-            *(each.touched, each.first, each.end, each.below),
-            _multirange(each.arrived),
-        )
-    await session.execute(_SQL["forget_files"], flush.topic, flush.partition, flush.files.kept_from)
+    if changed:
+        await session.execute(_SQL["write_files"], flush.topic, flush.partition, *_columns_of(changed))
+        await session.execute(_SQL["forget_files"], flush.topic, flush.partition, flush.files.kept_from)
+
+
+def _columns_of(files: Sequence[SeenFile]) -> list[list[object]]:
+    return [
+        *([each.file[column] for each in files] for column in range(len(File._fields))),
+        [each.touched for each in files],
+        [each.first for each in files],
+        [each.end for each in files],
+        [each.below for each in files],
+        [_multirange(each.arrived) for each in files],
+    ]
 
 
 def _multirange(ranges: Ranges) -> str:
