@@ -108,7 +108,7 @@ async def write_files(session: Session, flush: Flush, held: int) -> None:
         await session.execute(_SQL["forget_files"], flush.topic, flush.partition, flush.files.kept_from)
 
 
-def _columns_of(files: Sequence[SeenFile]) -> list[list[object]]:
+def _columns_of(files: Sequence[SeenFile]) -> list[Sequence[object]]:
     return [
         *([each.file[column] for each in files] for column in range(len(File._fields))),
         [each.touched for each in files],

@@ -89,11 +89,12 @@ def load_state(number: int, table: TablePartition, rules: TimeRules, measures: S
                 f"({meta.offset if meta else 'none'}): the changelog was written by something else"
             )
     seen = {each.file.key: each for each in table.files()}
-    if any(meta is None or each.touched > meta.offset for each in seen.values()):
-        raise StopWorker(
-            f"partition {number}: a file is ahead of the books ({meta.offset if meta else 'none'}): the changelog was "
-            "written by something else"
-        )
+    for each in seen.values():
+        if meta is None or each.touched > meta.offset:
+            raise StopWorker(
+                f"partition {number}: file {each.file.name!r} of offset {each.touched} is ahead of its books "
+                f"({meta.offset if meta else 'none'}): the changelog was written by something else"
+            )
     return PartitionState(rules, measures, table.load, meta, live, birth=uuid4().hex, seen=seen)
 
 
