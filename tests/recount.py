@@ -6,7 +6,7 @@ string operations, and keeps dicts; no column, no batch, no segment.
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,12 +92,12 @@ def recount(
     `lines`: bare lines, or Kafka values as bytes (a line or Fluent Bit's JSON around it). `record_ms` are
     the records' own times, milliseconds since the epoch, as many as there are lines; None: not known.
     """
-    result, counted = Recount(), set[str]()
+    result, counted = Recount(), defaultdict[str, set[object]](set)
     times = record_ms if record_ms is not None else iter(lambda: None, 0)
     for number, (line, written_ms) in enumerate(zip(lines, times, strict=False)):
         result.lines += 1
-        place = place_of(line)
-        if place in counted:
+        file, first_byte = place_of(line)
+        if file is not None and first_byte in counted[file]:
             result.again.add(number)
             continue
         try:
@@ -109,8 +109,8 @@ def recount(
             result.reasons[number] = str(rejected)
             result.rejected[str(rejected)] += 1
             continue
-        if place is not None:
-            counted.add(place)
+        if file is not None:
+            counted[file].add(first_byte)
         _count(result, event, status, size, window_s, grace_s, correct_for_s)
     return result
 
@@ -137,15 +137,15 @@ def _count(
     window.last_event = max(window.last_event or event, event)
 
 
-def place_of(value: str | bytes | None) -> str | None:
-    """What stands for a line wherever it comes again: its file and first byte. None where its record lacks them."""
+def place_of(value: str | bytes | None) -> tuple[str | None, object]:
+    """The file that a line is from, and its first byte there; no file where its record does not say all of it."""
     try:
         found = json.loads(value) if value and value[:1] in (b"{", "{") else {}
     except (ValueError, RecursionError):
-        return None
+        return None, None
     given = [found.get(name) for name in ("host", "path", "file", "offset", "end")]
     complete = isinstance(found.get("log"), str) and None not in given
-    return json.dumps(given[:4]) if complete else None
+    return (json.dumps(given[:3]), given[3]) if complete else (None, None)
 
 
 def read(line: str | bytes | None, log_format: str = "auto") -> tuple[datetime, str, int, str]:
