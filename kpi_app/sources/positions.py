@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -46,6 +47,7 @@ class Entry:
     #: Of how many; -1 for as many as the offset has, up to HEAD_BYTES.
     head_bytes: int = -1
     file: str = ""  # the `file` of its lines; none where an earlier version wrote this
+    host: str = ""  # and their `host`, which a container changes with each start
     boot: str = ""  # of the machine, when that name was made
 
     @property
@@ -128,14 +130,14 @@ class Positions:
         self._entries.remove(entry)
         self._open[tail] = entry
         tail.name = entry.name
-        tail.file = entry.file if entry.is_safe_for(tail) else ""
+        tail.file, tail.host = (entry.file, entry.host) if entry.is_safe_for(tail) else ("", "")
         return entry.offset
 
     def name(self, tail: Tail, first: Block) -> None:
         """Name a file that has no name, before its lines are sent: `first` is the first block of them."""
         if tail.file:
             return
-        tail.file = uuid4().hex
+        tail.file, tail.host = uuid4().hex, socket.gethostname() or "localhost"
         self._enter(tail, first.offset, min(first.end, HEAD_BYTES))
         self.save()
 
@@ -191,7 +193,7 @@ class Positions:
 
     def _enter(self, tail: Tail, offset: int, head_bytes: int) -> None:
         head = _hash(tail, head_bytes)
-        self._open[tail] = Entry(*tail.identity, tail.name, offset, head, head_bytes, tail.file, boot())
+        self._open[tail] = Entry(*tail.identity, tail.name, offset, head, head_bytes, tail.file, tail.host, boot())
         self._changed = True
 
     def restart(self, tail: Tail) -> None:

@@ -8,7 +8,6 @@ so that a crash repeats the lines of that second, and loses none. They come with
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -104,7 +103,6 @@ class Shipper:
         self._positions = positions
         self._pace = pace
         self._report = report
-        self._host = socket.gethostname() or "localhost"
         self._started: set[Tail] = set()
         self._saved_s = self._reported_s = float("-inf")
 
@@ -196,7 +194,7 @@ class Shipper:
         for part in block.portions(self._pace.portion):
             await self._pace.take(len(part.lines))
             self._positions.name(tail, block)
-            values = encode(part, tail.name, datetime.now(UTC), Origin(self._host, tail.file))
+            values = encode(part, tail.name, datetime.now(UTC), Origin(tail.host, tail.file))
             lane = zlib.crc32(tail.file.encode()) + part.span  # files begin at different partitions
             await self._outbox.send(values, lane, partial(self._acked, tail, part))
             self._keep_books()

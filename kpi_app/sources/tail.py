@@ -69,6 +69,8 @@ class Tail:
         self.name = os.path.abspath(written_as or path)
         #: What its lines' `file` says: tells it from all other files, whatever their inodes. See `Positions`.
         self.file = ""
+        #: What its lines' `host` says: where it was named.
+        self.host = ""
         try:
             self._raw = path.open("rb", buffering=0)
         except OSError as error:

@@ -233,6 +233,18 @@ def test_a_backup_in_place_of_the_original_has_another_name(data: Path, path: Pa
     assert sent(data, path, MIDDLE) != name
 
 
+def test_the_host_is_that_of_the_name(data: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container has another one each time that it is made; the file's lines must not."""
+    monkeypatch.setattr(subject.socket, "gethostname", lambda: "first")
+    sent(data, path, MIDDLE)
+    monkeypatch.setattr(subject.socket, "gethostname", lambda: "second")
+    with positions(data) as kept:
+        tail = Tail(path)
+        kept.resume(tail)
+        assert tail.host == "first"
+        tail.close()
+
+
 def test_after_a_reboot_a_file_has_another_name(data: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut takes back what was not on the disk, though Kafka has it; the position stays what it was."""
     name = sent(data, path, MIDDLE)
@@ -246,7 +258,7 @@ def test_positions_of_an_earlier_version_are_read(data: Path, path: Path) -> Non
     sent(data, path, MIDDLE)
     kept = orjson.loads((data / "ship.json").read_bytes())
     for each in kept["cluster/access-log"]["files"]:
-        for new in ("head_bytes", "file", "boot"):
+        for new in ("head_bytes", "file", "host", "boot"):
             del each[new]
     (data / "ship.json").write_bytes(orjson.dumps(kept))
     assert resumed(data, path) == (MIDDLE, "access.log")
