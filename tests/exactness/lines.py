@@ -57,6 +57,16 @@ def at(
     return Record(partition, line.encode(), int((_START_S + (event_s if written_s is None else written_s)) * 1_000))
 
 
+def in_a_file(record: Record, start: int) -> Record:
+    """The same line, with its place in the partition's file."""
+    assert record.value is not None
+    end = start + len(record.value) + 1
+    place = {"host": "web-1", "path": "/log", "file": f"file {record.partition}", "offset": start, "end": end}
+    envelope = {"@timestamp": record.timestamp_ms, **place, "log": record.value.decode()}
+    tight = (",", ":") if start % 2 else None  # read as columns, or with care
+    return record._replace(value=json.dumps(envelope, separators=tight).encode())
+
+
 class Source:
     """Makes lots, each one later in event time than those before; the same ones for the same seed."""
 
@@ -106,11 +116,8 @@ class Source:
         """The same line with its place in the partition's file, behind the one before it."""
         assert record.value is not None
         start = self._ends[record.partition]
-        end = self._ends[record.partition] = start + len(record.value) + 1
-        place = {"host": "web-1", "path": "/log", "file": f"file {record.partition}", "offset": start, "end": end}
-        envelope = {"@timestamp": record.timestamp_ms, **place, "log": record.value.decode()}
-        tight = (",", ":") if start % 2 else None  # read as columns, or with care
-        placed = record._replace(value=json.dumps(envelope, separators=tight).encode())
+        self._ends[record.partition] = start + len(record.value) + 1
+        placed = in_a_file(record, start)
         self._placed[record.partition].append(placed)
         return placed
 
