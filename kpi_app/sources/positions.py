@@ -55,9 +55,14 @@ class Entry:
         """Which file, as long as it exists; then its inode may be another one's."""
         return Identity(self.device, self.inode)
 
+    @property
+    def known_bytes(self) -> int:
+        """How many of its first bytes are known."""
+        return min(self.offset, HEAD_BYTES) if self.head_bytes < 0 else self.head_bytes
+
     def is_of(self, tail: Tail) -> bool:
         """Whether the file begins with what was shipped."""
-        return _hash(tail, min(self.offset, HEAD_BYTES) if self.head_bytes < 0 else self.head_bytes) == self.head
+        return _hash(tail, self.known_bytes) == self.head
 
     def is_safe_for(self, tail: Tail) -> bool:
         """Whether lines of the file may go on under the name: nothing else can have come where some were sent before.
@@ -158,7 +163,7 @@ class Positions:
                 return entry
         for entry in alike:
             # Few bytes, or the original still there: it may be another file. Rather twice than not at all.
-            is_copy = entry.offset >= HEAD_BYTES and family(Path(entry.name)) == of
+            is_copy = entry.known_bytes >= HEAD_BYTES and family(Path(entry.name)) == of
             if is_copy and find_renamed(entry) is None:
                 return entry
         return None

@@ -160,7 +160,9 @@ async def test_what_the_state_forgot_is_forgotten(store: Store, monkeypatch: pyt
     assert (await completeness(store))["a"] == (1, 0, 195, 100, 95)
 
 
-@pytest.mark.parametrize("name", ["\0", "'; DROP TABLE segment --", "}", "\x1b[2J", "x" * 100_000, "\ufffe", "(none)"])
+@pytest.mark.parametrize(
+    "name", ["\0", "'; DROP TABLE segment --", "}", "\x1b[2J", "x" * 80_000, "\u202e\u2028", "(none)"]
+)
 async def test_hostile_names_are_kept_safe(store: Store, name: str) -> None:
     """Whatever a shipper calls its host, its log and its file."""
     sink, reader = await store.sink(), Reader()
