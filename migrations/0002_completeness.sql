@@ -16,7 +16,7 @@ CREATE TABLE source_file (
     PRIMARY KEY (topic, partition, file_key)
 ) WITH (fillfactor = 50);  -- the rows of files that are written to are rewritten with every flush
 COMMENT ON TABLE source_file IS
-    'What each source partition has seen of each file, as of the offset in its ledger row: of the 512 latest files.';
+    'What each source partition has seen of each file, as of the offset in its ledger row: of the 1,024 latest files.';
 COMMENT ON COLUMN source_file.topic IS 'Topic of the raw records.';
 COMMENT ON COLUMN source_file.partition IS 'Source partition.';
 COMMENT ON COLUMN source_file.file_key IS 'Stands for host, path and file in full: 16 bytes of BLAKE2b.';

@@ -23,7 +23,7 @@ import polars as pl
 from kpi_app.core.ranges import Flags, Numbers, Ranges
 
 #: Files of a partition that are remembered: of more, those that brought no line for the longest are forgotten.
-MAX_FILES = 512
+MAX_FILES = 1_024
 
 #: Stretches of a file that are remembered, and as many of rejected lines: of more, the first ones are forgotten.
 MAX_RANGES = 1_024
