@@ -14,7 +14,7 @@ WORKERS ?= 3
 RATE ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test chaos lint format bench env screenshots clean
+.PHONY: help setup demo dev test fuzz chaos lint format bench env screenshots clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */\1	/' \
@@ -50,6 +50,9 @@ dev: $(STAMP)  ## run the Procfile, worker and shipper, on an embedded Kafka and
 
 test: $(STAMP)  ## run all tests, those against a real Kafka and Postgres among them (ARGS=… for pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+fuzz: $(STAMP)  ## lines gone bad for MINUTES=5, by SEED=1: nothing raises, hangs or changes another line (ARGS=… for the runner)
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 chaos: $(STAMP)  ## faults under load for MINUTES=5, by SEED=1, with WORKERS=3 and RATE=5000; then every row is compared
 	@$(BIN)/python -m tests.chaos.run --minutes $(MINUTES) --seed $(SEED) --workers $(WORKERS) --rate $(RATE) $(ARGS)

@@ -22,6 +22,7 @@ from kpi_app.sinks.claim import Pace
 from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Seen
 from kpi_app.stream.bend.credentials import credentials
+from kpi_app.stream.bend.member import instance_id
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.folds import Folds
 from kpi_app.stream.group import Group
@@ -35,6 +36,10 @@ from kpi_app.web.reader import PostgresReader
 
 #: How long the last flush and merge may take when a worker is stopped.
 LAST_FLUSH_S = 3.0
+
+#: The most that is fetched of a partition at a time, compressed: some 15,000 lines. Fewer take longer a line, more take
+#: memory.
+FETCH_BYTES = 768 << 10
 
 #: What `/table/` says of it.
 TABLE_HELP = "what each source partition contributed to each base window, and its books"
@@ -80,8 +85,7 @@ class Worker:
             web_bind=settings.web_host,
             web_port=settings.web_port,
             **web.OPTIONS,
-            consumer_max_fetch_size=768
-            << 10,  # compressed, some 15,000 lines: fewer take longer a line, more take memory
+            consumer_max_fetch_size=FETCH_BYTES,
             consumer_metadata_max_age_ms=30_000,  # added partitions are noticed within this time
             stream_buffer_maxsize=1,  # batches, not lines
             broker_session_timeout=10.0,
@@ -132,6 +136,7 @@ class Worker:
         if not (self.door.locked or web.is_loopback(conf.web_bind)):
             log.warning("whoever reaches %s:%d reads the KPIs: set KPI_WEB_PASSWORD", conf.web_bind, conf.web_port)
         self._move_data_dir(conf.web_port)
+        self._take_place()
         await self._check_sink()
         await self.owned.warm_up()
         await self.owned.count_partitions()
@@ -143,6 +148,16 @@ class Worker:
         if conf.datadir != data_dir:
             with catch_warnings(action="ignore", category=AlreadyConfiguredWarning):
                 conf.datadir = data_dir
+
+    def _take_place(self) -> None:
+        """The place in the group is that of the data directory."""
+        directory = Path(self.app.conf.datadir)
+        try:
+            place = instance_id(directory)
+        except OSError as error:
+            raise UserError(f"cannot write to {directory}: {error.strerror}") from error
+        with catch_warnings(action="ignore", category=AlreadyConfiguredWarning):
+            self.app.conf.consumer_group_instance_id = place
 
     async def _check_sink(self) -> None:
         try:

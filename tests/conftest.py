@@ -134,10 +134,16 @@ async def _leaders(admin: AIOKafkaAdminClient, name: str) -> int:
 @pytest.fixture
 async def database(postgres: Postgres) -> AsyncIterator[str]:
     """The DSN of an empty database of the test's own, dropped afterwards."""
-    name = f"test_{uuid4().hex[:12]}"
-    await execute(postgres.dsn, f"CREATE DATABASE {name} TEMPLATE template0")
-    yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
-    await execute(postgres.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database(postgres.dsn, f"test_{uuid4().hex[:12]}") as dsn:
+        yield dsn
+
+
+@asynccontextmanager
+async def own_database(server_dsn: str, name: str) -> AsyncIterator[str]:
+    """The DSN of an empty database of this name, dropped with the block."""
+    await execute(server_dsn, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield urlsplit(server_dsn)._replace(path=f"/{name}").geturl()
+    await execute(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @asynccontextmanager

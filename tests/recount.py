@@ -266,10 +266,27 @@ def _no_number(text: str) -> float:
     raise ValueError(text)
 
 
+def _whole(text: str) -> int:
+    if abs(float(text)) == float("inf"):
+        raise ValueError(text)
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    return number if abs(number) != float("inf") else _no_number(text)
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    json.dumps(pairs, ensure_ascii=False).encode()  # of two equal names the first is looked at, too
+    return dict(pairs)
+
+
 def _json(text: str) -> dict[str, object]:
-    """An object; `ValueError` for what only Python takes for JSON: NaN, and halves of characters."""
-    found: dict[str, object] = json.loads(text, parse_constant=_no_number)
-    json.dumps(found, ensure_ascii=False).encode()
+    """An object; `ValueError` for what only Python takes for JSON: NaN, numbers too large, halves of characters."""
+    found: dict[str, object] = json.loads(
+        text, parse_constant=_no_number, parse_int=_whole, parse_float=_float, object_pairs_hook=_members
+    )
     return found
 
 

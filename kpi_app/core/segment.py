@@ -6,6 +6,7 @@ late line opens a new, small segment instead of one that has already left the st
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import NamedTuple, TypeVar
 
 import cramjam
@@ -18,7 +19,10 @@ from kpi_app.core.aggregates import Measure, Value
 LATE_BLOCK = 16_384
 
 #: First byte of an encoded segment; a later format takes the next number and keeps reading this one.
-FORMAT = 2
+FORMAT = 3
+
+#: What comes before the body: format, offset, requests.
+_HEAD = Struct(">Bqq")
 
 #: Of zstd; higher ones take longer and gain little.
 _LEVEL = 1
@@ -72,11 +76,31 @@ def absorb(into: Segment, values: dict[str, Value], measures: Sequence[Measure])
         into.values[measure.name] = measure.aggregate.merge(into.values[measure.name], values[measure.name])
 
 
+class Head(NamedTuple):
+    """What the index knows of a segment in the table: read without decoding its body."""
+
+    offset: int
+    requests: int
+
+
 def encode(segment: Segment, measures: Sequence[Measure]) -> bytes:
-    """A format byte, then JSON, compressed by zstd: the same bytes for the same values."""
+    """A head, then JSON, compressed by zstd: the same bytes for the same values."""
     values = {m.name: m.aggregate.dump(segment.values[m.name]) for m in measures}
-    body = orjson.dumps({"o": segment.offset, "v": values}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return bytes([FORMAT]) + bytes(cramjam.zstd.compress(body, level=_LEVEL))
+    body = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+    return _HEAD.pack(FORMAT, segment.offset, segment.requests) + bytes(cramjam.zstd.compress(body, level=_LEVEL))
+
+
+def head(data: bytes) -> Head:
+    """Read the head of what `encode` made: a take-over looks at every segment, and needs the body of few.
+
+    Raises `ValueError` as `decode` does.
+    """
+    if data[:1] != bytes([FORMAT]):
+        raise ValueError(f"segment format {data[:1]!r} is not one that this version of kpi_app reads ({FORMAT})")
+    if len(data) < _HEAD.size:
+        raise ValueError(f"a segment's bytes are damaged: {len(data)} of them")
+    _, offset, requests = _HEAD.unpack_from(data)
+    return Head(offset, requests)
 
 
 def decode(data: bytes, measures: Sequence[Measure]) -> Segment:
@@ -84,15 +108,14 @@ def decode(data: bytes, measures: Sequence[Measure]) -> Segment:
 
     Raises `ValueError` for anything else, a later version's bytes among it.
     """
-    if data[:1] != bytes([FORMAT]):
-        raise ValueError(f"segment format {data[:1]!r} is not one that this version of kpi_app reads ({FORMAT})")
+    offset = head(data).offset
     try:
-        body = orjson.loads(bytes(cramjam.zstd.decompress(data[1:])))
+        body = orjson.loads(bytes(cramjam.zstd.decompress(memoryview(data)[_HEAD.size :])))
     except cramjam.DecompressionError as broken:
         raise ValueError(f"a segment's bytes are damaged: {broken}") from broken
     segment = empty(measures)
     for measure in measures:
-        if measure.name in body["v"]:
-            segment.values[measure.name] = measure.aggregate.load(body["v"][measure.name])
-    segment.offset = body["o"]
+        if measure.name in body:
+            segment.values[measure.name] = measure.aggregate.load(body[measure.name])
+    segment.offset = offset
     return segment

@@ -7,7 +7,6 @@ what is to be written, `commit()` says that it was.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
@@ -15,15 +14,8 @@ from kpi_app.core.fold import Folded, TimeRules
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
 from kpi_app.core.merge import settle
 from kpi_app.core.seen import SeenFile, table_key
-from kpi_app.core.segment import LATE_BLOCK, Segment, SegmentKey
+from kpi_app.core.segment import LATE_BLOCK, Head, Segment, SegmentKey
 from kpi_app.core.windows import US_PER_S
-
-
-class Live(NamedTuple):
-    """What the index knows of a segment in the table."""
-
-    offset: int
-    requests: int
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,7 @@ class Checkpoint:
     puts: dict[SegmentKey, bytes]
     drops: tuple[SegmentKey, ...]
     #: Index entries of `puts`.
-    live: dict[SegmentKey, Live]
+    live: dict[SegmentKey, Head]
     #: Files that changed, and keys of those that are forgotten.
     seen: dict[bytes, SeenFile] = field(default_factory=dict)
     forgotten: tuple[bytes, ...] = ()
@@ -72,7 +64,7 @@ class PartitionState:
         measures: Sequence[Measure],
         load: Callable[[SegmentKey], bytes],
         meta: Meta | None = None,
-        live: dict[SegmentKey, Live] | None = None,
+        live: dict[SegmentKey, Head] | None = None,
         birth: str = "",
         seen: dict[bytes, SeenFile] | None = None,
     ) -> None:
@@ -86,7 +78,7 @@ class PartitionState:
         self._birth = meta.birth if meta else birth
         #: Greatest offset that the sink is known to hold.
         self.flushed = meta.flushed if meta else -1
-        self.live: dict[SegmentKey, Live] = live or {}
+        self.live: dict[SegmentKey, Head] = live or {}
         self._open: dict[SegmentKey, Segment] = {}
         self._touched: set[SegmentKey] = set()
         #: The files as of the last line folded, by their keys, and as of the last checkpoint.
@@ -147,7 +139,7 @@ class PartitionState:
             segment = self._open[key]
             segment.offset = meta.offset
             puts[key] = segments.encode(segment, self._measures)
-            live[key] = Live(meta.offset, segment.requests)
+            live[key] = Head(meta.offset, segment.requests)
         changed, self._seen_touched = self._seen_touched, set()
         seen = {key: self.seen[key] for key in changed if key in self.seen}
         forgotten = tuple(key for key in changed if key not in self.seen and key in self.seen_committed)
@@ -179,7 +171,7 @@ class PartitionState:
             self._open[key] = segments.decode(self._load(key), self._measures)
         return self._open.get(key)
 
-    def _droppable(self, key: SegmentKey, live: Live) -> bool:
+    def _droppable(self, key: SegmentKey, live: Head) -> bool:
         return live.offset <= self.flushed and key not in self._touched and self._sealed(key)
 
     def _sealed(self, key: SegmentKey) -> bool:

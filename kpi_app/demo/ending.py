@@ -39,27 +39,30 @@ def run(coroutine: Coroutine[Any, Any, None], say: Callable[[], None] = lambda: 
     told: list[int] = []
 
     async def main() -> None:
+        loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(coroutine)
 
-        def tell(number: int) -> None:
+        def end() -> None:
+            say()
+            task.cancel()
+
+        def tell(number: int, _frame: FrameType | None) -> None:
             if not told:
-                say()
-                task.cancel()
+                loop.call_soon_threadsafe(end)
             told.append(number)
 
-        for number in _heard():
-            asyncio.get_running_loop().add_signal_handler(number, tell, number)
-        await task
+        # not by the loop's own handlers: while it closes, it leaves signals without one
+        before = {number: signal.signal(number, tell) for number in _heard()}
+        try:
+            await task
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if told else handler)
 
-    before = {number: signal.getsignal(number) for number in _heard()}
     try:
         asyncio.run(main())
     except asyncio.CancelledError:
         raise SystemExit(128 + next(iter(told), signal.SIGINT)) from None
-    finally:
-        # asyncio leaves the defaults behind
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if told else handler)
 
 
 def _heard() -> list[signal.Signals]:

@@ -83,13 +83,19 @@ def _clients(told: pl.DataFrame, reading: Reading) -> pl.Series:
         return told["client"]
 
     def through_proxies(hops: pl.Series) -> pl.DataFrame:
-        each = (hop.split("\n", 1) for hop in hops)
-        found = [client_of(peer, xff, reading.trusted_proxies) for peer, xff in each]
+        found = [client_of(*_peer_and_xff(hop), reading.trusted_proxies) for hop in hops]
         return pl.Series("client", found, dtype=pl.String).to_frame()
 
-    # a line break is in no address, and in no field of a line
-    hops = told.select(pl.concat_str("client", pl.lit("\n"), pl.col("xff").fill_null("")))
+    # as one text, to be looked up; in a JSON line either may hold any character, so their border is said as a length
+    hops = told.select(
+        pl.concat_str(pl.col("client").str.len_chars(), pl.lit(" "), "client", pl.col("xff").fill_null(""))
+    )
     return for_each(hops.to_series(), through_proxies).to_series().cast(pl.String)
+
+
+def _peer_and_xff(hop: str) -> tuple[str, str]:
+    size, both = hop.split(" ", 1)
+    return both[: int(size)], both[int(size) :]
 
 
 class _Hash:

@@ -54,10 +54,10 @@ def _cell(value: Any) -> Any:
 
 def as_table(rows: Rows, zone: ZoneInfo, width: int = 80) -> Table:
     """For people, with a bar for each row's share of the greatest. What has no room is named below."""
-    drawn, left_out = _values(rows, zone, width) if rows and "dimension" in rows[0] else _spans(rows, zone, width)
-    notes = [f"no room for {', '.join(left_out)}"] if left_out else []
-    if not rows or "dimension" not in rows[0]:
-        notes.insert(0, f"times in {zone}")
+    is_list = bool(rows) and "dimension" in rows[0]
+    drawn, left_out = (_values if is_list else _spans)(rows, zone, width)
+    notes = [] if is_list else [f"times in {zone}"]
+    notes += [f"no room for {', '.join(left_out)}"] if left_out else []
     drawn.caption = "; ".join(notes) or None
     return drawn
 

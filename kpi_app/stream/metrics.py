@@ -180,6 +180,12 @@ METRICS = (
         "seconds",
         "What a checkpoint of a partition took, from its transaction's begin to its write of the table.",
     ),
+    Metric(
+        "kpi_pause_seconds",
+        Kind.HISTOGRAM,
+        "seconds",
+        "How long this worker's partitions stood still at a rebalance, from their last checkpoint to their take-over.",
+    ),
     Metric("kpi_flush_seconds", Kind.HISTOGRAM, "seconds", "What the flush of a checkpoint to the sink took."),
     Metric("kpi_merge_seconds", Kind.HISTOGRAM, "seconds", "What a merge of a bunch of windows in the sink took."),
     Metric(
@@ -201,6 +207,7 @@ class Metrics:
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
         self.checkpoint_s = self._histogram("kpi_checkpoint_seconds")
+        self.pause_s = self._histogram("kpi_pause_seconds")
         self.flush_s = self._histogram("kpi_flush_seconds")
         self.merge_s = self._histogram("kpi_merge_seconds")
         busy = _BY_NAME["kpi_sink_busy_total"]

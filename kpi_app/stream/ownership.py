@@ -77,8 +77,9 @@ class Ownership:
         self._source = source
         self._metrics = metrics
         self._committed: dict[int, int] = {}
-        #: How often partitions were given up.
+        #: How often partitions were given up, and since when they stand still (monotonic seconds).
         self._given_up = 0
+        self._still_since_s: float | None = None
         # a take-over that the next rebalance cancels must let go of its tables before the next one opens them
         self._taking_over = asyncio.Lock()
         self._folding = Folding(feed, settings.reading, rules(settings))
@@ -122,8 +123,17 @@ class Ownership:
         self.partitions = loaded
         offsets = {number: partition.state.ledger.next_offset for number, partition in loaded.items()}
         self._committed.update((number, offset) for number, offset in offsets.items() if offset)
+        self._go_on()
         log.info("took over %d partitions at offsets %s", len(offsets), offsets)
         return offsets
+
+    def _go_on(self) -> None:
+        """Say how long a rebalance held our partitions up; a start holds up none of ours."""
+        if self._still_since_s is not None:
+            pause_s = monotonic() - self._still_since_s
+            self._still_since_s = None
+            self._metrics.pause_s.observe(pause_s)
+            log.info("the rebalance took %.1f s", pause_s)
 
     async def _fence(self, numbers: set[int]) -> dict[int, AIOKafkaProducer]:
         """Start each partition's producer: the predecessor's can't write any more, its transaction is ended."""
@@ -145,7 +155,10 @@ class Ownership:
         async with changelog_reader(self._settings) as reader:
             await catch_up(reader, self.names.changelog, tables)
             measures, time_rules = self._feed.measures, self._folding.rules
-            states = {n: load_state(n, table, time_rules, measures) for n, table in tables.items()}
+            # in a thread: 10,000 segments and more are read, and the others of this worker's loop go on
+            states = {
+                n: await asyncio.to_thread(load_state, n, table, time_rules, measures) for n, table in tables.items()
+            }
             await check_source(reader, self.names.raw, states)
         return {
             number: Partition(number, self.names, state, tables[number], producers[number])
@@ -245,6 +258,8 @@ class Ownership:
         """Checkpoint and let go of these partitions."""
         self.assigned = None
         self._given_up += 1
+        if self._still_since_s is None and self.partitions:
+            self._still_since_s = monotonic()
         given = [self.partitions[number] for number in sorted(numbers & self.partitions.keys())]
         await self.checkpoint_last(given)
         for partition in given:

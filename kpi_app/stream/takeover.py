@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
 from kpi_app.core.fold import TimeRules
-from kpi_app.core.state import Live, PartitionState
+from kpi_app.core.state import PartitionState
 from kpi_app.errors import StopWorker
 from kpi_app.stream.bend.stop import log
 from kpi_app.stream.table import TablePartition
@@ -81,11 +81,10 @@ def load_state(number: int, table: TablePartition, rules: TimeRules, measures: S
     meta = table.meta()
     live = {}
     for key, data in table.segments():
-        segment = segments.decode(data, measures)
-        live[key] = Live(segment.offset, segment.requests)
-        if meta is None or segment.offset > meta.offset:
+        live[key] = segments.head(data)
+        if meta is None or live[key].offset > meta.offset:
             raise StopWorker(
-                f"partition {number}: segment {key} of offset {segment.offset} is ahead of its books "
+                f"partition {number}: segment {key} of offset {live[key].offset} is ahead of its books "
                 f"({meta.offset if meta else 'none'}): the changelog was written by something else"
             )
     seen = {each.file.key: each for each in table.files()}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from kpi_app.core.windows import format_duration
 from kpi_app.errors import UserError
+from kpi_app.web.lags import with_lag
 from kpi_app.web.live import ENDS_S, MOST_WINDOWS, OVERVIEW_EVERY_S, View
 from kpi_app.web.reader import PostgresReader
 
@@ -81,7 +82,8 @@ class Looker:
         rows = await self._reader.windows(view.size_s, start, end, MOST_WINDOWS)
         overview = await self._overviewed(start, end, rows)
         books = await self._reader.ledger()
-        return Look(self._now(), start, end, follows, view.size_s, rows, overview, await self._with_lag(books))
+        books = with_lag(books, await self._known_ends([row["partition"] for row in books]))
+        return Look(self._now(), start, end, follows, view.size_s, rows, overview, books)
 
     async def _overviewed(
         self, start: datetime, end: datetime, rows: Sequence[Mapping[str, Any]]
@@ -94,13 +96,6 @@ class Looker:
                 self._overview = await self._reader.overview(start, end)
             self._overview_of, self._overview_at_s = seen, monotonic()
         return self._overview
-
-    async def _with_lag(self, books: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        ends = await self._known_ends([row["partition"] for row in books])
-        return [
-            {**row, "lag": None if (end := ends.get(row["partition"])) is None else max(0, end - row["next_offset"])}
-            for row in books
-        ]
 
     async def _known_ends(self, partitions: Sequence[int]) -> Mapping[int, int]:
         if not partitions or monotonic() < self._kafka_from_s:

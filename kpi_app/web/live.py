@@ -13,6 +13,7 @@ import orjson
 
 from kpi_app.errors import SinkBusy, SinkRefused, UserError
 from kpi_app.web.answers import AskDifferently
+from kpi_app.web.lags import with_lag
 from kpi_app.web.needs import Group, Reader
 
 log = logging.getLogger("kpi_app.web")
@@ -252,10 +253,7 @@ class Live:
     async def _ingest(self) -> dict[str, Any]:
         books = await self._reader.ledger()
         ends = await _or_nothing(self._group.ends)
-        partitions = [
-            {**row, "lag": None if (end := ends.get(row["partition"])) is None else max(0, end - row["next_offset"])}
-            for row in books
-        ]
+        partitions = with_lag(books, ends)
         return {"at": self._now(), "partitions": partitions, "workers": self._group.workers(), "here": self._group.url}
 
     def _tell(self, channel: _Channel, message: bytes | None) -> None:

@@ -50,13 +50,10 @@ def time(query: Mapping[str, str], name: str) -> datetime | None:
     text = query.get(name)
     if text is None:
         return None
-    try:
-        told = datetime.fromisoformat(_LOST_PLUS.sub("+", text))
-        if told.tzinfo is not None:
-            return told.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise _wrong(name, text, "an ISO 8601 time with its zone, such as 2026-01-31T08:00:00Z")
+    told = _iso(text)
+    if told is None or told.tzinfo is None:
+        raise _wrong(name, text, "an ISO 8601 time with its zone, such as 2026-01-31T08:00:00Z")
+    return told
 
 
 def date_or_time(query: Mapping[str, str], name: str) -> str | None:
@@ -64,12 +61,19 @@ def date_or_time(query: Mapping[str, str], name: str) -> str | None:
     text = query.get(name)
     if text is None:
         return None
-    mended = _LOST_PLUS.sub("+", text)
+    told = _iso(text)
+    if told is None:
+        raise _wrong(name, text, "a date or time in ISO 8601, such as 2026-01-31 or 2026-01-31T08:00:00Z")
+    return _LOST_PLUS.sub("+", text) if told.tzinfo is None else told.isoformat()
+
+
+def _iso(text: str) -> datetime | None:
+    """The date or time, in UTC where it says its zone; None for what is none."""
     try:
-        told = datetime.fromisoformat(mended)
-        return mended if told.tzinfo is None else told.astimezone(UTC).isoformat()
+        told = datetime.fromisoformat(_LOST_PLUS.sub("+", text))
+        return told if told.tzinfo is None else told.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _wrong(name, text, "a date or time in ISO 8601, such as 2026-01-31 or 2026-01-31T08:00:00Z") from None
+        return None
 
 
 def _wrong(name: str, text: str, right: str) -> AskDifferently:

@@ -15,8 +15,7 @@ from aiohttp import web
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
-from kpi_app.core.segment import SegmentKey
-from kpi_app.core.state import Live
+from kpi_app.core.segment import Head, SegmentKey
 from kpi_app.core.windows import utc, utc_us
 from kpi_app.web import query
 from kpi_app.web.answers import NotHere, json
@@ -81,7 +80,7 @@ class Tables:
                 return table
         raise NotHere("unknown table; /table/ lists those that there are")
 
-    def _live(self) -> Iterator[tuple[SegmentKey, int, Live]]:
+    def _live(self) -> Iterator[tuple[SegmentKey, int, Head]]:
         for number, partition in self._owned.partitions.items():
             for key, live in partition.state.live.items():
                 yield key, number, live
@@ -120,7 +119,7 @@ def books(meta: Meta | None) -> dict[str, Any]:
     return shown | {"flushed": meta.flushed if meta else -1}
 
 
-def entry(key: SegmentKey, live: Live, partition: int) -> dict[str, Any]:
+def entry(key: SegmentKey, live: Head, partition: int) -> dict[str, Any]:
     """A segment for people."""
     return {
         "key": key.encode().decode(),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 import asyncpg
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, TopicPartition
@@ -83,7 +84,7 @@ async def worker_frozen(stage: Stage, pick: Random) -> str:
     """Until the group has let go of it, and a while longer."""
     worker = await stage.fleet.pick(pick)
     longer_s = pick.uniform(0, 5)
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap, "log_level": 2})
+    admin = _admin(stage)
     before = await until("a group that is at rest", lambda: _members(admin, stage))
     worker.freeze()
     try:
@@ -102,14 +103,23 @@ async def worker_frozen(stage: Stage, pick: Random) -> str:
 
 async def _members(admin: AdminClient, stage: Stage) -> int | None:
     """How many the group has; None while nobody can say."""
+    found = await _group(admin, stage)
+    at_rest = found is not None and found.state in (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY)
+    return len(found.members) if at_rest else None
+
+
+def _admin(stage: Stage) -> AdminClient:
+    return AdminClient({"bootstrap.servers": stage.kafka.bootstrap, "log_level": 2})
+
+
+async def _group(admin: AdminClient, stage: Stage) -> Any:
+    """The workers' group as the broker describes it; None while it does not."""
     group = stage.names.app
     try:
         asked = admin.describe_consumer_groups([group], request_timeout=_ASK_LIMIT_S)[group]
-        found = await asyncio.to_thread(asked.result)
+        return await asyncio.to_thread(asked.result)
     except KafkaException:
         return None
-    at_rest = found.state in (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY)
-    return len(found.members) if at_rest else None
 
 
 async def disk_full(stage: Stage, pick: Random) -> str:
@@ -232,12 +242,8 @@ async def counted_again(stage: Stage, pick: Random) -> str:
 
 
 async def _empty(stage: Stage) -> bool:
-    admin = AdminClient({"bootstrap.servers": stage.kafka.bootstrap, "log_level": 2})
-    try:
-        asked = admin.describe_consumer_groups([stage.names.app], request_timeout=_ASK_LIMIT_S)[stage.names.app]
-        return not (await asyncio.to_thread(asked.result)).members
-    except KafkaException:
-        return False
+    found = await _group(_admin(stage), stage)
+    return found is not None and not found.members
 
 
 def _zero(stage: Stage) -> None:

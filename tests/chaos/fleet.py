@@ -121,14 +121,13 @@ class Worker:
     async def end(self, *, kill: bool, empty_disk: bool = False) -> None:
         """SIGKILL, or SIGTERM; returns when it is gone."""
         assert self._kept is not None
-        if not empty_disk:
-            await asyncio.to_thread(self._kept.kill if kill else self._kept.stop)
-            return
-        self.stopping = True  # until it has its new disk
+        if empty_disk:
+            self.stopping = True  # until it has its new disk
         await asyncio.to_thread(self._kept.kill if kill else self._kept.stop)
-        self.disk.remove()
-        self.disk = self._new_disk()
-        self.stopping = False
+        if empty_disk:
+            self.disk.remove()
+            self.disk = self._new_disk()
+            self.stopping = False
 
     def _new_disk(self) -> Disk:
         self._disks += 1

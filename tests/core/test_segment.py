@@ -56,6 +56,7 @@ def test_segment_survives_its_bytes(values: dict[str, object], offset: int) -> N
     segment = Segment(values, offset)
     data = segments.encode(segment, MEASURES)
     assert segments.decode(data, MEASURES) == segment
+    assert segments.head(data) == (offset, segment.requests)
     turned = {name: _turned(value) for name, value in reversed(values.items())}
     assert segments.encode(Segment(turned, offset), MEASURES) == data
 
@@ -71,7 +72,7 @@ def test_measure_that_the_writer_did_not_know_is_zero() -> None:
     assert read == Segment({"requests": 5, "first": None, "per_second": {}}, 3)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x02{}", b"\x01", b"\x01{}", b"\x00" * 8])
+@pytest.mark.parametrize("damage", [b"", b"\x03{}", b"\x01", b"\x01{}", b"\x00" * 20, b"\x04" * 20, b"\x03" * 20])
 def test_bytes_that_are_no_segment_are_refused(damage: bytes) -> None:
     """A later version's among them: better no number than a wrong one."""
     with pytest.raises(ValueError, match="segment"):

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -20,7 +19,7 @@ import pytest
 from kpi_app.local.ports import free_port
 from kpi_app.sources.traffic import traffic
 from tests.cli.programs import PATIENCE_S
-from tests.conftest import Kafka, Postgres, connected, execute
+from tests.conftest import Kafka, Postgres, connected, own_database
 from tests.docs.pages import README, STARTED, Block, Command, blocks, commands
 from tests.docs.terminal import Terminal, what_make_runs
 
@@ -207,10 +206,8 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 async def demo_url(postgres: Postgres) -> AsyncIterator[str]:
     """Another database: rows of two topics don't go into one."""
-    name = f"demo_{uuid4().hex[:12]}"
-    await execute(postgres.dsn, f"CREATE DATABASE {name} TEMPLATE template0")
-    yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
-    await execute(postgres.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database(postgres.dsn, f"demo_{uuid4().hex[:12]}") as dsn:
+        yield dsn
 
 
 async def test_the_readme(

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
-from kpi_app.core.segment import SegmentKey
-from kpi_app.core.state import Checkpoint, Live, PartitionState
+from kpi_app.core.segment import Head, SegmentKey
+from kpi_app.core.state import Checkpoint, PartitionState
 from kpi_app.sinks import flush as flushing
 from kpi_app.sinks import merge as merging
 from kpi_app.sinks.flush import _SQL as FLUSH_SQL
@@ -236,7 +236,7 @@ def windows_are_not_locked() -> None:
 def dropped_before_flushed() -> None:
     """A sealed segment leaves the state whether or not Postgres has it."""
 
-    def droppable(self: PartitionState, key: SegmentKey, live: Live) -> bool:
+    def droppable(self: PartitionState, key: SegmentKey, live: Head) -> bool:
         return key not in self._touched and self._sealed(key)
 
     PartitionState._droppable = droppable  # type: ignore[method-assign]

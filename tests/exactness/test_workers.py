@@ -1,6 +1,7 @@
 """Workers come, go, die and freeze while the log flows: no number changes."""
 
 import pytest
+from aiokafka.admin import NewPartitions
 
 from kpi_app.stream.bend.stop import EXIT_CODE
 from tests.exactness.conftest import MakeRig
@@ -34,6 +35,37 @@ async def test_a_worker_killed_in_the_middle_is_replaced(rig: Rig, same_disk: bo
         await rig.kill(worker)
         successor = rig.start(Step("flush: known to the state", "note"), disk=worker.order.disk if same_disk else None)
         await successor.reached("flush: known to the state")
+    await rig.exact()
+
+
+async def test_a_worker_that_comes_back_goes_on_where_it_was(rig: Rig) -> None:
+    """Within its session, from the same directory: it has its partitions at once, and the others notice nothing.
+
+    It leads the group, and has forgotten that: partitions that are added then are counted all the same.
+    """
+    patient = {"session_s": 30.0, "metadata_age_s": 0.5}
+    leader = rig.start(Step(FOLDS, "note"), **patient)
+    async with rig.flowing():
+        await leader.reached(FOLDS)
+        other = rig.start(Step(FOLDS, "note"), **patient)
+        await other.reached(FOLDS)
+        await leader.arm(Step(FOLDS, "note"))
+        await leader.reached(FOLDS)
+        takeovers = other.log.count("took over")
+        for stage in ("killed", "ended by itself"):
+            if stage == "killed":
+                await rig.kill(leader)
+            else:
+                await leader.arm(Step(ARRIVES))
+                assert await rig.ended(leader) == ENDED
+            leader = rig.start(Step(FOLDS, "note"), disk=leader.order.disk, **patient)
+            await leader.reached(FOLDS)
+            assert other.log.count("took over") == takeovers
+    await rig.exact()
+    await rig.admin.create_partitions({rig.site.topic: NewPartitions(total_count=9)})
+    rig.site.source.partitions = 9
+    await rig.producer.client.force_metadata_update()
+    await rig.send()
     await rig.exact()
 
 

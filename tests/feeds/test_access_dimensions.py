@@ -196,6 +196,13 @@ def test_clients_behind_trusted_proxies_are_told_apart() -> None:
     assert parsed(*lines, reading=trusting)["visitor"].n_unique() == 2
 
 
+def test_client_with_a_line_break_is_no_list_of_hops() -> None:
+    """JSON can hold one: what follows it is not taken for an X-Forwarded-For."""
+    trusting = Reading(trusted_proxies=(ip_network("192.0.2.0/24"),), anonymise_ip=False)
+    text = as_json(remote_addr="192.0.2.7\n203.0.113.9")
+    assert by("client", text, trusting) == "192.0.2.7\ufffd203.0.113.9"
+
+
 def test_visitor_is_a_client_and_an_agent_under_a_key() -> None:
     """Equal pairs have equal numbers, others not, and another key changes them all."""
     pairs = [(client, agent) for client in ("192.0.2.7", "192.0.2.8") for agent in BROWSERS[:3]] * 2
@@ -230,6 +237,10 @@ def test_json_line_counts_with_numbers_of_either_kind(quoted: object) -> None:
         (as_json(time_iso8601=None), "format"),
         (as_json(time_iso8601="2023-05-23 14:21"), "time"),
         (as_json(time_iso8601="10000-01-01T00:00:00Z"), "time"),
+        (as_json(time_iso8601="2023-05-23T24:00:00Z"), "time"),
+        (as_json(time_iso8601="2023-05-23T14:21:08+00:60"), "time"),
+        (as_json(time_iso8601="2023-05-23T14:21:08+0099"), "time"),
+        (as_json(time_iso8601="2023-05-23T14:21:08-24:00"), "time"),
         ('{"status":"200"', "format"),
         ('{"status":"200"}', "format"),
     ],

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -18,7 +17,7 @@ from kpi_app.local.ports import free_port
 from kpi_app.sinks.migrate import migrate
 from kpi_app.stream.metrics import Metrics
 from kpi_app.web import Door
-from tests.conftest import Kafka, Postgres, create_topic, execute
+from tests.conftest import Kafka, Postgres, create_topic, own_database
 from tests.installed import installed
 from tests.web.browser import PATIENCE_MS, browser, page
 from tests.web.conftest import pages
@@ -76,31 +75,29 @@ async def shown(
 ) -> AsyncIterator[Shown]:
     installed("chromium", "chromium")  # or nothing has to be started
     name, directory = f"page-{uuid4().hex[:12]}", tmp_path_factory.mktemp("page")
-    dsn = urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
-    await execute(postgres.dsn, f'CREATE DATABASE "{name}" TEMPLATE template0')
-    await migrate(dsn)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    await admin.start()
-    await create_topic(admin, name, 2)
-    # an hour before: many paths.   [0----60)[60---120)   two minutes, with a stranger's words in the second
-    many = [line(n - 3_600).replace(b"GET / ", f"GET /{n} ".encode()) for n in range(PATHS)]
-    lines = {0: [*many, line(0), line(1), line(2)], 1: [line(60), b"junk", *map(hostile, HOSTILE)]}
-    await send(kafka.bootstrap, name, lines)
-    gate = Gate(dsn)
-    await gate.open()
-    monkeypatch_module.setenv("KPI_IDLE_AFTER", "1s")  # windows close, and with them hours are made
-    async with (
-        running_worker(kafka.bootstrap, gate.dsn, name, made(directory / "a"), free_port()) as one,
-        running_worker(kafka.bootstrap, dsn, name, made(directory / "b"), free_port()) as other,
-        browser() as opened,
-    ):
-        await one.until("/kpi/windows", lambda answer: answer.body.count(b"window_start") == 3)
-        await both_have_one(one)
-        yield Shown(kafka.bootstrap, name, (one, other), gate, opened)
-    await gate.shut()
-    await admin.delete_topics([name])
-    await admin.close()
-    await execute(postgres.dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+    async with own_database(postgres.dsn, name) as dsn:
+        await migrate(dsn)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        await create_topic(admin, name, 2)
+        # an hour before: many paths.   [0----60)[60---120)   two minutes, with a stranger's words in the second
+        many = [line(n - 3_600).replace(b"GET / ", f"GET /{n} ".encode()) for n in range(PATHS)]
+        lines = {0: [*many, line(0), line(1), line(2)], 1: [line(60), b"junk", *map(hostile, HOSTILE)]}
+        await send(kafka.bootstrap, name, lines)
+        gate = Gate(dsn)
+        await gate.open()
+        monkeypatch_module.setenv("KPI_IDLE_AFTER", "1s")  # windows close, and with them hours are made
+        async with (
+            running_worker(kafka.bootstrap, gate.dsn, name, made(directory / "a"), free_port()) as one,
+            running_worker(kafka.bootstrap, dsn, name, made(directory / "b"), free_port()) as other,
+            browser() as opened,
+        ):
+            await one.until("/kpi/windows", lambda answer: answer.body.count(b"window_start") == 3)
+            await both_have_one(one)
+            yield Shown(kafka.bootstrap, name, (one, other), gate, opened)
+        await gate.shut()
+        await admin.delete_topics([name])
+        await admin.close()
 
 
 def made(directory: Path) -> Path:

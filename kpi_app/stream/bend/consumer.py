@@ -15,7 +15,7 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from kpi_app.stream.bend import rights
+from kpi_app.stream.bend import member, rights
 from kpi_app.stream.bend.fetched import BareResults, Record, Whole
 
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
@@ -65,8 +65,20 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         """Start the consumer; nothing is fetched before its first assignment."""
         await super().on_start()
         rights.watch(self._ensure_consumer())
+        member.watch_partitions(self._ensure_consumer(), self.app.owner.source_topic, self._assigned)
         fetcher = self._ensure_consumer()._fetcher
         self._results = fetcher._records = BareResults(fetcher._records)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, so that others have our partitions at once."""
+        if self._consumer is not None:
+            member.leave_at_the_end(self._consumer)
+        await super().on_thread_stop()
+
+    def _assigned(self) -> int:
+        """How many partitions all workers have together, as of the last assignment."""
+        told = self.app.router.tables_metadata().values()
+        return len({number for topics in told for numbers in topics.values() for number in numbers})
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TopicPartition, Batch]:
         self._results.begin()

@@ -37,6 +37,13 @@ class Record(Protocol):
         ...
 
 
+class Whole(NamedTuple):
+    """All records of one batch of a producer, as if they were one: that with the last offset."""
+
+    offset: int
+    records: list[Record]
+
+
 class BareResults(dict[TopicPartition, Any]):
     """What the fetcher has in hand, to be handed out as `Whole`s."""
 
@@ -56,7 +63,7 @@ class BareResults(dict[TopicPartition, Any]):
             result.getall = partial(self._some, result)
         super().__setitem__(tp, result)
 
-    def _some(self, result: FetchResult, max_records: int | None = None) -> "list[Whole]":
+    def _some(self, result: FetchResult, max_records: int | None = None) -> list[Whole]:
         """As `FetchResult.getall`, in bounds of our own: the rest is handed out the next time."""
         wholes: list[Whole] = []
         if self._lines >= MOST_LINES or self._size >= MOST_BYTES:
@@ -69,13 +76,6 @@ class BareResults(dict[TopicPartition, Any]):
         self._lines += lines
         self._size += size
         return wholes
-
-
-class Whole(NamedTuple):
-    """All records of one batch of a producer, as if they were one: that with the last offset."""
-
-    offset: int
-    records: list[Record]
 
 
 class _WholeBatch:
