@@ -11,6 +11,9 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "app":
+        from kpi_app.allocator import keep_less
+
+        keep_less()
         from kpi_app.worker import make_app
 
         globals()["app"] = app = make_app()

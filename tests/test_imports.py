@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "kpi_app"
 #: What each room may import of the others. A new room, or a new arrow, is a decision: make it here.
 ROOMS = {
     "errors": set(),
+    "allocator": set(),
     "core": {"errors"},
     "feeds": {"core", "errors"},
     "secured": {"errors"},
@@ -28,6 +29,7 @@ ROOMS = {
     "top": {"core", "errors", "feeds", "report", "settings", "sources", "stream", "web"},
     "reset": {"database_url", "errors", "feeds", "settings", "sinks", "stream"},
     "worker": {"errors", "feeds", "preflight", "settings", "sinks", "stream", "web"},
+    "rejected": {"core", "errors", "feeds", "settings", "sources", "stream"},
     "demo": {"core", "errors", "feeds", "local", "preflight", "settings", "sinks", "sources", "stream"},
     "cli": {
         "core",
@@ -36,6 +38,7 @@ ROOMS = {
         "feeds",
         "local",
         "preflight",
+        "rejected",
         "report",
         "reset",
         "settings",
@@ -44,7 +47,7 @@ ROOMS = {
         "stream",
         "top",
     },
-    "__init__": {"worker"},
+    "__init__": {"allocator", "worker"},
 }
 
 #: Libraries of the outside world; the pure rooms have none of them.

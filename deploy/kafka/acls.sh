@@ -4,7 +4,8 @@
 #
 #   export KPI_BROKERS=kafka.example:9093 KPI_TOPIC=access-log
 #   export ADMIN_CONFIG=admin.properties    # how an administrator connects; holds a password: mode 0600
-#   WORKER=User:kpi-worker SHIPPER=User:kpi-shipper OPERATOR=User:kpi-operator READER=User:kpi-reader sh acls.sh
+#   WORKER=User:kpi-worker SHIPPER=User:kpi-shipper OPERATOR=User:kpi-operator READER=User:kpi-reader \
+#       REPLAYER=User:kpi-replayer sh acls.sh
 #
 # A role without a principal is left out. Kafka's own kafka-acls.sh is to be in PATH, or named by KAFKA_ACLS. With mTLS
 # a principal is the certificate's subject, or what the broker's ssl.principal.mapping.rules make of it.
@@ -44,8 +45,15 @@ if [ "${OPERATOR:-}" ]; then
     allow "$OPERATOR" --group "$group" --operation Describe
 fi
 
-# Whoever looks at dead letters, in groups of its own. They hold lines as they came: personal data.
+# `kpi rejected`, and whoever else looks at dead letters, in groups of its own. They hold lines as they came: personal data.
 if [ "${READER:-}" ]; then
     allow "$READER" --topic "$rejected" --operation Read
     allow "$READER" --group "$rejected-" --resource-pattern-type prefixed --operation Read
+fi
+
+# `kpi rejected --replay`: reads dead letters and their lines, sends these lines again with receipts for the letters. Its
+# transactional id has the prefix of the workers' ones, and is another than each of theirs.
+if [ "${REPLAYER:-}" ]; then
+    allow "$REPLAYER" --topic "$topic" --topic "$rejected" --operation Read --operation Write
+    allow "$REPLAYER" --transactional-id "$group-replay" --operation Write
 fi

@@ -12,6 +12,7 @@ import typer
 
 from kpi_app import __version__
 from kpi_app.cli.consoles import err, out
+from kpi_app.cli.letters import rejected
 from kpi_app.cli.logs import check, ship
 from kpi_app.cli.looks import report, top
 from kpi_app.cli.servers import demo, up
@@ -20,7 +21,7 @@ from kpi_app.demo.terminal import ConsoleLog, safe
 from kpi_app.errors import UserError
 
 #: All commands, in the order in which `kpi --help` lists them.
-COMMANDS = (demo, check, up, migrate, ship, report, top, reset, settings)
+COMMANDS = (demo, check, up, migrate, ship, report, top, rejected, reset, settings)
 
 cli = typer.Typer(
     name="kpi",

@@ -75,7 +75,8 @@ class PartitionState:
         self.committed = meta
         #: The books as of the last line folded.
         self.ledger = meta.ledger if meta else Ledger()
-        self._birth = meta.birth if meta else birth
+        #: Tells these books from others of the same partition, begun at another time.
+        self.birth = meta.birth if meta else birth
         #: Greatest offset that the sink is known to hold.
         self.flushed = meta.flushed if meta else -1
         self.live: dict[SegmentKey, Head] = live or {}
@@ -128,7 +129,7 @@ class PartitionState:
 
     def checkpoint(self) -> Checkpoint | None:
         """What a checkpoint here would write; None when the last one says it all already."""
-        meta = Meta(self.ledger, self.flushed, self._birth)
+        meta = Meta(self.ledger, self.flushed, self.birth)
         drops = tuple(key for key, live in self.live.items() if self._droppable(key, live))
         if self.committed is not None and self.committed.ledger == self.ledger and not drops:
             return None

@@ -51,16 +51,16 @@ async def connect(connection: Connection, topic: str) -> AsyncIterator[tuple[Top
                 await producer.start()
                 await producer.partitions_for(topic)
         except (KafkaError, OSError, TimeoutError) as error:
-            await _close(producer)
+            await close(producer)
             servers = connection["bootstrap_servers"]
             raise UserError(f"Kafka can't be reached at {servers}: {silence.reason or text_of(error)}") from error
         except BaseException:
-            await _close(producer)
+            await close(producer)
             raise
         try:
             yield found, producer
         finally:
-            await _close(producer)
+            await close(producer)
 
 
 async def end_offsets(connection: Connection, topic: Topic) -> dict[int, int]:
@@ -91,7 +91,7 @@ async def _describe(connection: Connection, topic: str) -> Topic:
     return Topic(cluster["cluster_id"], topic, tuple(sorted(p["partition"] for p in found[topic]["partitions"])))
 
 
-async def _close(producer: Any) -> None:
+async def close(producer: Any) -> None:
     """Stop the producer, even if a broker that is away keeps it waiting."""
     if producer is None:
         return

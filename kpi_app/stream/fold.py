@@ -11,7 +11,10 @@ from kpi_app.core.seen import SeenFile
 from kpi_app.feeds.base import Feed, Reading
 from kpi_app.feeds.envelope import decode_placed
 from kpi_app.stream.bend import Record
-from kpi_app.stream.deadletters import DeadLetter
+from kpi_app.stream.deadletters import REPLAY_HEADER, DeadLetter
+
+#: Stands in for a reason while a batch is folded: such a line is a duplicate, and no dead letter.
+_COPY = "copy"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,13 @@ def fold_records(
     by: Folding,
     where: TP,
     passed_us: int | None = None,
+    birth: str = "",
     seen: Mapping[bytes, SeenFile] | None = None,
 ) -> tuple[Folded, list[DeadLetter]] | None:
-    """Fold the records of a partition at or above `next_offset`; None when there are none."""
+    """Fold the records of a partition at or above `next_offset`; None when there are none.
+
+    `birth`: of the partition's books.
+    """
     first = next((i for i, record in enumerate(records) if record.offset >= next_offset), len(records))
     fresh = records[first:] if first else records
     if not fresh:
@@ -42,8 +49,27 @@ def fold_records(
         offset=pl.Series([record.offset for record in fresh], dtype=pl.Int64),
         record_ms=_times(fresh),
     )
+    copies = [record.offset for record in fresh if record.headers and _is_copy(record, birth)]
+    parsed = _without(parsed, copies)
     folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us, places, seen)
+    rejected = [(offset, reason) for offset, reason in folded.rejected if reason != _COPY]
+    folded.duplicates += len(folded.rejected) - len(rejected)
+    folded.rejected = rejected
     return folded, _dead_letters(fresh, where, folded, by.reading)
+
+
+def _is_copy(record: Record, birth: str) -> bool:
+    """Whether it was sent through again for other books: these have read the line itself, too."""
+    return any(name == REPLAY_HEADER and value != birth.encode() for name, value in record.headers)
+
+
+def _without(parsed: pl.DataFrame, copies: list[int]) -> pl.DataFrame:
+    """Parsed lines with the copies among them, by their offsets, as ones that do not count and move nothing."""
+    if not copies:
+        return parsed
+    fine = ~pl.col("offset").is_in(copies)
+    reason = pl.when(fine).then("reason").otherwise(pl.lit(_COPY))
+    return parsed.with_columns(event_us=pl.when(fine).then("event_us"), reason=reason)
 
 
 def _times(records: Sequence[Record]) -> pl.Series:

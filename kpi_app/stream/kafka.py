@@ -33,7 +33,7 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
-    """The producer of one partition's checkpoints; starting it fences the previous owner's."""
+    """A producer of transactions, of one partition's checkpoints for one; starting it fences the previous one."""
     return AIOKafkaProducer(
         **connection(settings),
         transactional_id=transactional_id,
@@ -45,7 +45,7 @@ def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafk
 
 
 def changelog_reader(settings: Settings) -> AIOKafkaConsumer:
-    """A consumer outside of any group that sees committed checkpoints only."""
+    """A consumer outside of any group that sees committed checkpoints, or other transactions, only."""
     return AIOKafkaConsumer(
         **connection(settings),
         isolation_level="read_committed",

@@ -197,6 +197,7 @@ class Ownership:
             self._folding,
             TP(self.names.raw, number),
             ledger.passed_us,
+            partition.state.birth,
             partition.state.seen,
         )
         if result is None or not partition.owned:

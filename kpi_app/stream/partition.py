@@ -119,7 +119,7 @@ class Partition:
         return max((done.offset for done in await asyncio.gather(*sent)), default=-1)
 
     async def _send_dead_letters(self, letters: list[DeadLetter]) -> None:
-        sent = [await self._producer.send(self._names.rejected, letter.encode()) for letter in letters]
+        sent = [await self._producer.send(self._names.rejected, letter.encode(self.state.birth)) for letter in letters]
         await asyncio.gather(*sent)
 
     async def _commit(self) -> None:

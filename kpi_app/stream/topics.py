@@ -58,6 +58,11 @@ class Names:
         """Of the producer that writes a partition's checkpoints."""
         return f"{self.app}-{partition}"
 
+    @property
+    def replay(self) -> str:
+        """The transactional id of the producer that sends dead letters' lines through again."""
+        return f"{self.app}-replay"
+
 
 #: The table's name in faust, as `/table/` shows it.
 TABLE = "segments"

@@ -20,7 +20,7 @@ from tests.cli.programs import kpi, run, running
 from tests.conftest import connected
 from tests.recount import recount
 
-COMMANDS = ["demo", "check", "up", "migrate", "ship", "report", "top", "reset", "settings"]
+COMMANDS = ["demo", "check", "up", "migrate", "ship", "report", "top", "rejected", "reset", "settings"]
 LINE = '1.2.3.4 - - [23/May/2023:14:21:0{} +0000] "GET / HTTP/1.1" 200 5'
 
 

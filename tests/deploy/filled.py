@@ -49,7 +49,9 @@ async def fill(deployed: Deployed) -> None:
 def read(owner: Owner, lines: list[str]) -> None:
     """Read lines of a log as a worker does."""
     first = owner.state.ledger.next_offset
-    records = [SimpleNamespace(offset=first + i, timestamp=-1, value=it.encode()) for i, it in enumerate(lines)]
+    records = [
+        SimpleNamespace(offset=first + i, timestamp=-1, value=it.encode(), headers=()) for i, it in enumerate(lines)
+    ]
     by = Folding(ACCESS, Reading(visitor_key=b"0123456789abcdef"), RULES)
     folded, _ = fold_records(records, first, owner.state.ledger.watermark_us, by, TP(TOPIC, 0))
     owner.state.apply(folded)

@@ -39,6 +39,7 @@ class Line(NamedTuple):
     offset: int
     value: bytes | None
     timestamp: int
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Disk:
@@ -158,7 +159,7 @@ class Protocol:
         if batch[0].offset > self.state.ledger.next_offset:
             self.state.skip(batch[0].offset, lost=0)
         ledger = self.state.ledger
-        known = ledger.watermark_us, FOLDING, TP("log", 0), ledger.passed_us, self.state.seen
+        known = ledger.watermark_us, FOLDING, TP("log", 0), ledger.passed_us, "", self.state.seen
         result = fold_records(batch, ledger.next_offset, *known)
         if result is not None:
             self.state.apply(result[0])

@@ -29,7 +29,7 @@ from tests.conftest import connected
 from tests.secured.certificates import Authority
 from tests.secured.parts import acls_tool, postgres_with_tls
 
-ROLES = ("worker", "shipper", "operator", "reader")
+ROLES = ("worker", "shipper", "operator", "reader", "replayer")
 STRANGER = "stranger"
 
 _LISTENERS = """

@@ -3,12 +3,16 @@
 That it suffices is what `test_end_to_end.py` shows.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from faust.types import TP
 
+from kpi_app.stream.deadletters import DeadLetter
 from kpi_app.stream.topics import Names
 from tests.cli.programs import WORKER, kpi, run
 from tests.secured.conftest import TOPIC, Place
@@ -63,6 +67,34 @@ def test_a_worker_that_lacks_one_right_says_which_and_ends(
     assert done.code != 0
     assert "Traceback" not in done.err
     assert re.search(said, done.err.splitlines()[-1]), done.err
+
+
+async def make_up_a_letter(brokers: str) -> None:
+    """Have a line of the raw topic that can be read waiting for a replay."""
+    async with AIOKafkaConsumer(NAMES.raw, bootstrap_servers=brokers, auto_offset_reset="earliest") as consumer:
+        async for record in consumer:
+            if b"junk" not in record.value:
+                break
+    where = TP(NAMES.raw, record.partition)
+    letter = DeadLetter.of(where, record.offset, record.timestamp, "format", record.value, True)
+    async with AIOKafkaProducer(bootstrap_servers=brokers) as producer:
+        await producer.send_and_wait(NAMES.rejected, letter.encode("b1"))
+
+
+def test_of_the_rights_to_replay_none_can_be_left_out(place: Place, shipped: dict[str, str], tmp_path: Path) -> None:
+    """Reading takes no more than Read; a replay that lacks a right says so, and has sent nothing."""
+    asyncio.run(make_up_a_letter(place.kafka.bootstrap))
+    given = place.kafka.rights("replayer")
+    assert len(given) == 5
+    for lacking in given:
+        place.kafka.give(STRANGER, [right for right in given if right != lacking], to_see=[lacking])
+        done = run(kpi("rejected", "--replay"), tmp_path, shipped | place.sasl(STRANGER))
+        assert (done.code, done.err.count("\n")) == (1, 1), (lacking, done.err)
+        assert done.err.startswith("Kafka does not let this user do that: "), done.err
+    listed = run(kpi("rejected"), tmp_path, shipped | place.sasl("reader"))
+    assert (listed.code, listed.out.splitlines()[1].split()[:3]) == (0, ["format", "1", "0"]), listed.err
+    replayed = run(kpi("rejected", "--replay"), tmp_path, shipped | place.sasl("replayer"))
+    assert (replayed.code, replayed.out.splitlines()[1].split()[:2]) == (0, ["format", "1"]), replayed.err
 
 
 def test_without_any_right_every_command_says_so(place: Place, shipped: dict[str, str], tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def _partition() -> Partition:
 
 def _fold(partition: Partition, line: bytes) -> None:
     first = partition.state.ledger.next_offset
-    record = SimpleNamespace(offset=first, timestamp=-1, value=line)
+    record = SimpleNamespace(offset=first, timestamp=-1, value=line, headers=())
     by = Folding(ACCESS, Reading(), RULES)
     folded = fold_records(
         [record], first, partition.state.ledger.watermark_us, by, SimpleNamespace(topic="lines", partition=0)

@@ -49,7 +49,9 @@ class Partition:
     def read(self, *lines: bytes) -> "Partition":
         """Fold lines, without a checkpoint."""
         first = self.state.ledger.next_offset
-        records = [SimpleNamespace(offset=first + i, timestamp=-1, value=value) for i, value in enumerate(lines)]
+        records = [
+            SimpleNamespace(offset=first + i, timestamp=-1, value=value, headers=()) for i, value in enumerate(lines)
+        ]
         folded, letters = fold_records(records, first, self.state.ledger.watermark_us, BY, TP("access-log", 0))
         self.rejected.update(letter.reason for letter in letters)
         self.state.apply(folded)

@@ -4,7 +4,7 @@ aiokafka takes each record by itself and makes a `ConsumerRecord` of it, with el
 in the thread that fetches.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -34,6 +34,11 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None:
         """Its value; None for a tombstone."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values that its producer gave beside."""
         ...
 
 
