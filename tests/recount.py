@@ -6,7 +6,7 @@ string operations, and keeps dicts; no column, no batch, no segment.
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -56,6 +56,8 @@ class Recount:
 
     lines: int = 0
     late_dropped: int = 0
+    #: Numbers, from 0, of the lines that came before.
+    again: set[int] = field(default_factory=set)
     rejected: Counter[str] = field(default_factory=Counter)
     #: The reason of each rejected line, by its number from 0.
     reasons: dict[int, str] = field(default_factory=dict)
@@ -90,10 +92,14 @@ def recount(
     `lines`: bare lines, or Kafka values as bytes (a line or Fluent Bit's JSON around it). `record_ms` are
     the records' own times, milliseconds since the epoch, as many as there are lines; None: not known.
     """
-    result = Recount()
+    result, counted = Recount(), defaultdict[str, set[object]](set)
     times = record_ms if record_ms is not None else iter(lambda: None, 0)
     for number, (line, written_ms) in enumerate(zip(lines, times, strict=False)):
         result.lines += 1
+        file, first_byte = place_of(line)
+        if file is not None and first_byte in counted[file]:
+            result.again.add(number)
+            continue
         try:
             event, status, size, result.formats[number] = read(line, log_format)
             written = None if written_ms is None else EPOCH + timedelta(milliseconds=written_ms)
@@ -103,6 +109,8 @@ def recount(
             result.reasons[number] = str(rejected)
             result.rejected[str(rejected)] += 1
             continue
+        if file is not None:
+            counted[file].add(first_byte)
         _count(result, event, status, size, window_s, grace_s, correct_for_s)
     return result
 
@@ -127,6 +135,17 @@ def _count(
     window.per_second[second] += 1
     window.first_event = min(window.first_event or event, event)
     window.last_event = max(window.last_event or event, event)
+
+
+def place_of(value: str | bytes | None) -> tuple[str | None, object]:
+    """The file that a line is from, and its first byte there; no file where its record does not say all of it."""
+    try:
+        found = json.loads(value) if value and value[:1] in (b"{", "{") else {}
+    except (ValueError, RecursionError):
+        return None, None
+    given = [found.get(name) for name in ("host", "path", "file", "offset", "end")]
+    complete = isinstance(found.get("log"), str) and None not in given
+    return (json.dumps(given[:3]), given[3]) if complete else (None, None)
 
 
 def read(line: str | bytes | None, log_format: str = "auto") -> tuple[datetime, str, int, str]:

@@ -7,14 +7,16 @@ Everything is decided line by line from the offsets before it, never from where 
     late        window end <= passed; counted, in a part of its own
     dropped     late, and window end + grace + correct_for <= watermark (only where correct_for is set)
     future      event time > the Kafka record's own time + future_limit; rejected, moves nothing
+    duplicate   it is in the books already (see `core/seen.py`), whatever would become of it now; moves nothing
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from kpi_app.core.aggregates import Measure, Plain, Split, Value
+from kpi_app.core.seen import Places, SeenFile, Told, tell
 from kpi_app.core.segment import SegmentKey, late_part
 from kpi_app.core.windows import US_PER_S
 
@@ -40,6 +42,9 @@ class Folded:
     counted: int = 0
     late_dropped: int = 0
     duplicates: int = 0
+    #: Files that brought lines that were no duplicates, by their keys, and keys of those that are to be forgotten.
+    seen: dict[bytes, SeenFile] = field(default_factory=dict)
+    forgotten: frozenset[bytes] = frozenset()
     #: Offset and reason of each line that was not accepted, in offset order.
     rejected: list[tuple[int, str]] = field(default_factory=list)
     parts: dict[SegmentKey, dict[str, Value]] = field(default_factory=dict)
@@ -51,6 +56,8 @@ def fold(
     rules: TimeRules,
     measures: Sequence[Measure],
     passed_us: int | None = None,
+    places: Places | None = None,
+    seen: Mapping[bytes, SeenFile] | None = None,
 ) -> Folded:
     """Fold the lines of consecutive offsets of one partition, at least one.
 
@@ -58,10 +65,14 @@ def fold(
     none), `event_us` (Int64, 0 to the year 9999, null where rejected), `reason` (String, null where fine)
     and what the measures need. Their expressions may use `late` (Boolean) and `second` (Int64: the whole
     second within the window), too. `watermark_us` and `passed_us` are those of the offsets before, None before any
-    event.
+    event. `places`: where in their files the lines are, and `seen`: what is remembered of these; without places no line
+    is known again.
     """
-    lines = _place(parsed, watermark_us, passed_us, rules)
+    judged = _judge(parsed, rules)
+    told = None if places is None else tell(places, judged["offset"], judged["reason"].is_null(), seen or {})
+    lines = _place(judged if told is None else _without(judged, told), watermark_us, passed_us, rules)
     counted = lines.filter("counts")
+    duplicates = 0 if told is None else int(told.duplicates.sum())
     rejects = lines.filter(pl.col("reason").is_not_null()).select("offset", "reason")
     watermark_us = _later(watermark_us, lines["event_us"].max())
     return Folded(
@@ -70,7 +81,10 @@ def fold(
         passed_us=_later(passed_us, None if watermark_us is None else watermark_us - rules.grace_s * US_PER_S),
         lines=len(lines),
         counted=len(counted),
-        late_dropped=len(lines) - len(counted) - len(rejects),
+        late_dropped=len(lines) - len(counted) - len(rejects) - duplicates,
+        duplicates=duplicates,
+        seen={} if told is None else told.changed,
+        forgotten=frozenset() if told is None else told.forgotten,
         rejected=list(rejects.iter_rows()),
         parts=_aggregate(counted, measures),
     )
@@ -80,18 +94,28 @@ def _later(left: int | None, right: object) -> int | None:
     return max((time for time in (left, right) if isinstance(time, int)), default=None)
 
 
-def _place(parsed: pl.DataFrame, watermark_us: int | None, passed_us: int | None, rules: TimeRules) -> pl.DataFrame:
+def _judge(parsed: pl.DataFrame, rules: TimeRules) -> pl.DataFrame:
+    """Reject the lines from the future."""
+    return parsed.with_columns(is_future=_is_future(rules.future_limit_s)).with_columns(
+        reason=pl.when("is_future").then(pl.lit("future")).otherwise("reason"),
+        event_us=pl.when(~pl.col("is_future")).then("event_us"),
+    )
+
+
+def _without(judged: pl.DataFrame, told: Told) -> pl.DataFrame:
+    """Take from the duplicates what they could be counted or rejected by."""
+    if not told.duplicates.any():
+        return judged
+    return judged.with_columns(pl.when(~told.duplicates).then(pl.col("event_us", "reason")))
+
+
+def _place(judged: pl.DataFrame, watermark_us: int | None, passed_us: int | None, rules: TimeRules) -> pl.DataFrame:
     """Give each line its window, its lateness, and whether it counts."""
     size_us = rules.window_s * US_PER_S
     event, window = pl.col("event_us"), pl.col("window_us")
     closes = window + size_us + rules.grace_s * US_PER_S
     return (
-        parsed.with_columns(is_future=_is_future(rules.future_limit_s))
-        .with_columns(
-            reason=pl.when("is_future").then(pl.lit("future")).otherwise("reason"),
-            event_us=pl.when(~pl.col("is_future")).then(event),
-        )
-        .with_columns(watermark_us=_watermark(watermark_us), window_us=event - event % size_us)
+        judged.with_columns(watermark_us=_watermark(watermark_us), window_us=event - event % size_us)
         .with_columns(
             late=_passed(closes) | (window + size_us <= pl.lit(passed_us, dtype=pl.Int64)).fill_null(False),
             second=(event - window) // US_PER_S,

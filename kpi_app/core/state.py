@@ -1,18 +1,19 @@
-"""The state of one source partition: its books and its segments, between two checkpoints.
+"""The state of one source partition: its books, its segments, and the files seen, between two checkpoints.
 
 The table holds what the last checkpoint wrote. In memory are the books, an index of the live segments,
-and the decoded segments that lines still arrive for. A checkpoint is taken in two steps: `checkpoint()` says
+the decoded segments that lines still arrive for, and the files. A checkpoint is taken in two steps: `checkpoint()` says
 what is to be written, `commit()` says that it was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kpi_app.core import segment as segments
 from kpi_app.core.aggregates import Measure
 from kpi_app.core.fold import Folded, TimeRules
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
 from kpi_app.core.merge import settle
+from kpi_app.core.seen import SeenFile, table_key
 from kpi_app.core.segment import LATE_BLOCK, Head, Segment, SegmentKey
 from kpi_app.core.windows import US_PER_S
 
@@ -26,6 +27,9 @@ class Checkpoint:
     drops: tuple[SegmentKey, ...]
     #: Index entries of `puts`.
     live: dict[SegmentKey, Head]
+    #: Files that changed, and keys of those that are forgotten.
+    seen: dict[bytes, SeenFile] = field(default_factory=dict)
+    forgotten: tuple[bytes, ...] = ()
 
     def records(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Keys and values as the table and its changelog take them; None deletes."""
@@ -33,7 +37,15 @@ class Checkpoint:
             yield key.encode(), value
         for key in self.drops:
             yield key.encode(), None
+        yield from self.files()
         yield self.books()
+
+    def files(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """The records of the files."""
+        for key, file in self.seen.items():
+            yield table_key(key), file.encode()
+        for key in self.forgotten:
+            yield table_key(key), None
 
     def books(self) -> tuple[bytes, bytes]:
         """The record of the partition's books."""
@@ -54,6 +66,7 @@ class PartitionState:
         meta: Meta | None = None,
         live: dict[SegmentKey, Head] | None = None,
         birth: str = "",
+        seen: dict[bytes, SeenFile] | None = None,
     ) -> None:
         self._rules = rules
         self._measures = measures
@@ -73,11 +86,15 @@ class PartitionState:
         self.live: dict[SegmentKey, Head] = live or {}
         self._open: dict[SegmentKey, Segment] = {}
         self._touched: set[SegmentKey] = set()
+        #: The files as of the last line folded, by their keys, and as of the last checkpoint.
+        self.seen: dict[bytes, SeenFile] = seen or {}
+        self.seen_committed = dict(self.seen)
+        self._seen_touched: set[bytes] = set()
 
     @property
     def touched(self) -> int:
-        """Segments that the next checkpoint will write."""
-        return len(self._touched)
+        """Segments and files that the next checkpoint will write."""
+        return len(self._touched) + len(self._seen_touched)
 
     @property
     def committed_offset(self) -> int:
@@ -105,6 +122,10 @@ class PartitionState:
             else:
                 segments.absorb(segment, values, self._measures)
             self._touched.add(key)
+        self.seen.update(folded.seen)
+        for each in folded.forgotten:
+            del self.seen[each]
+        self._seen_touched |= folded.seen.keys() | folded.forgotten
 
     def skip(self, to_offset: int, lost: int) -> None:
         """Pass over offsets that the log does not hold, `lost` of which it no longer holds."""
@@ -126,7 +147,10 @@ class PartitionState:
             segment.offset = meta.offset
             puts[key] = segments.encode(segment, self._measures)
             live[key] = Head(meta.offset, segment.requests)
-        return Checkpoint(meta, puts, drops, live)
+        changed, self._seen_touched = self._seen_touched, set()
+        seen = {key: self.seen[key] for key in changed if key in self.seen}
+        forgotten = tuple(key for key in changed if key not in self.seen and key in self.seen_committed)
+        return Checkpoint(meta, puts, drops, live, seen, forgotten)
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """The checkpoint is in the changelog and in the table."""
@@ -134,6 +158,9 @@ class PartitionState:
         self.live.update(checkpoint.live)
         for key in checkpoint.drops:
             del self.live[key]
+        self.seen_committed.update(checkpoint.seen)
+        for each in checkpoint.forgotten:
+            del self.seen_committed[each]
         self._open = {
             key: segment
             for key, segment in self._open.items()

@@ -19,7 +19,7 @@ from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.check import Check, Top, excerpt
 from kpi_app.settings import Settings
 from kpi_app.sources.files import oldest_first
-from kpi_app.sources.records import encode
+from kpi_app.sources.records import Origin, encode
 from kpi_app.sources.tail import Block, Tail
 
 #: Columns of the terminal, and of a value in it.
@@ -31,6 +31,9 @@ _PARTS = {"client": "client", "path": "request", "referrer": "referrer", "browse
 
 #: A file's name that stands for standard input.
 _STDIN = Path("-")
+
+#: As long as the one that `kpi ship` would give: an envelope may be too long for its sake.
+_ORIGIN = Origin("localhost", "0" * 32)
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 
@@ -84,7 +87,7 @@ def _read(path: Path, settings: Settings, err: Console) -> Check:
         for block in _blocks(tail):
             # Judged as it would arrive: in an envelope, with bytes that are no UTF-8 replaced.
             now = datetime.now(UTC)
-            found.add(block.lines, list(encode(block, tail.name, now)), now)
+            found.add(block.lines, list(encode(block, tail.name, now, _ORIGIN)), now)
             done += block.disk_bytes
             reading.show(done, tail.size, f"{found.lines:,} lines")
     return found

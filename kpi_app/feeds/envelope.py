@@ -9,6 +9,8 @@ A value is either the JSON object that Fluent Bit writes around a line, or the b
 Each value is judged alone. `read` says what it means; `_unwrap_plain` does the same for the one shape
 that Fluent Bit nearly always writes, as columns and outside the GIL. Polars' own JSON readers can't do it:
 they take the first of two equal keys, turn a number into text and `\ud800` into a NUL.
+
+An envelope may say where its line is from, too (see `feeds/places.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,10 @@ from collections.abc import Mapping, Sequence
 import orjson
 import polars as pl
 
+from kpi_app.core.seen import Places
+from kpi_app.feeds import places
 from kpi_app.feeds.access_json import is_line
+from kpi_app.feeds.places import Place
 
 #: The longest value that is read; Fluent Bit's tail is told to cut lines at the same size.
 MAX_LINE_BYTES = 256 * 1024
@@ -29,10 +34,11 @@ Read = tuple[str | None, str | None]
 # What comes before the line is ASCII, so that polars finds (in bytes) and slices (in characters) alike.
 _ASCII = r'"[ !#-\[\]-~]*"'
 _WHOLE = "(?:0|[1-9][0-9]{0,17})"
+_WHERE = rf'(?:"host":{_ASCII},)?(?:"path":{_ASCII},)?(?:"file":{_ASCII},)?(?:"offset":{_WHOLE},)?(?:"end":{_WHOLE},)?'
 _LINE = '"log":"'
 _PLAIN = (
-    rf'^\{{(?:"@timestamp":(?:{_ASCII}|{_WHOLE}(?:\.[0-9]{{1,17}})?),)?(?:"path":{_ASCII},)?'
-    rf'(?:"offset":{_WHOLE},)?{_LINE}(?:[^"\\\x00-\x1f]|\\["\\/])*"\}}$'
+    rf'^\{{(?:"@timestamp":(?:{_ASCII}|{_WHOLE}(?:\.[0-9]{{1,17}})?),)?{_WHERE}'
+    rf'{_LINE}(?:[^"\\\x00-\x1f]|\\["\\/])*"\}}$'
 )
 _UNESCAPED = {r"\"": '"', r"\\": "\\", r"\/": "/"}
 
@@ -53,9 +59,16 @@ def decode(values: Sequence[bytes | None]) -> pl.DataFrame:
     itself (see `access_json`).
     A line may be empty. Raises nothing, whatever the values hold.
     """
+    return decode_placed(values)[0]
+
+
+def decode_placed(values: Sequence[bytes | None]) -> tuple[pl.DataFrame, Places | None]:
+    """Take the line out of each value, as `decode` does, and where it is from; None where none of them says so."""
     seen = _unwrap_plain(_as_text(values))
     careful = seen.drop_in_place("careful").arg_true()
-    return _patch(seen, {row: read(values[row]) for row in careful})
+    one_by_one = {row: _read(values[row]) for row in careful}
+    found = places.gather(seen.drop_in_place("plain"), {row: place for row, (_, place) in one_by_one.items() if place})
+    return _patch(seen, {row: said for row, (said, _) in one_by_one.items()}), found
 
 
 def _as_text(values: Sequence[bytes | None]) -> pl.Series:
@@ -80,32 +93,37 @@ def _unwrap_plain(text: pl.Series) -> pl.DataFrame:
         .lazy()
         .select(_fits)
         .with_columns(plain=_plain)
-        .select(line=pl.coalesce(_unwrapped, _text), reason=pl.lit(None, dtype=pl.String), careful=_careful)
+        .select("plain", line=pl.coalesce(_unwrapped, _text), reason=pl.lit(None, dtype=pl.String), careful=_careful)
         .collect()
     )
 
 
 def read(value: bytes | None) -> Read:
     """Take the line out of one value: what `decode` does, by its meaning, not by columns."""
+    return _read(value)[0]
+
+
+def _read(value: bytes | None) -> tuple[Read, Place | None]:
+    """The line of one value, and where it is from."""
     if value is None:
-        return None, "format"
+        return (None, "format"), None
     if len(value) > MAX_LINE_BYTES:
-        return None, "oversize"
+        return (None, "oversize"), None
     text = _utf8(value)
     if text is None:
-        return None, "encoding"
-    return _unwrap(text) if text.startswith("{") else (text, None)
+        return (None, "encoding"), None
+    return _unwrap(text) if text.startswith("{") else ((text, None), None)
 
 
-def _unwrap(text: str) -> Read:
+def _unwrap(text: str) -> tuple[Read, Place | None]:
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:  # also for objects nested over 1,024 deep
-        return None, "json"
+        return (None, "json"), None
     if "log" not in found and is_line(found):
-        return text, None
+        return (text, None), None  # who wrote the line wrote all of it: it does not say where it is from
     line = found.get("log")
-    return (line, None) if isinstance(line, str) else (None, "json")
+    return ((line, None), places.of_object(found)) if isinstance(line, str) else ((None, "json"), None)
 
 
 def _patch(seen: pl.DataFrame, one_by_one: Mapping[int, Read]) -> pl.DataFrame:

@@ -1,10 +1,11 @@
 """What every sink does; `tests/sinks/contract.py` holds the tests that each one passes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from kpi_app.core.ledger import Ledger
+from kpi_app.core.seen import SeenFile
 from kpi_app.core.segment import SegmentKey
 
 
@@ -16,6 +17,18 @@ class StoredSegment(NamedTuple):
     offset: int
     requests: int
     state: bytes
+
+
+class Files(NamedTuple):
+    """What a checkpoint says of the files that the lines are from."""
+
+    #: Those with lines after `Flush.flushed`.
+    changed: Sequence[SeenFile] = ()
+    #: Files without a line from this offset on are forgotten.
+    kept_from: int = 0
+
+
+NO_FILES = Files()
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,7 @@ class Flush:
     #: The owner is connected, caught up, and has seen nothing for KPI_IDLE_AFTER.
     idle: bool
     since: Callable[[int], Iterable[StoredSegment]]
+    files: Files = NO_FILES
 
 
 class Sink(Protocol):

@@ -1,15 +1,17 @@
 """Flush: a partition's committed checkpoint comes to Postgres, in one transaction.
 
-    lock_ledger -> write_segments -> mark_windows -> write_ledger -> commit
+    lock_ledger -> write_segments -> mark_windows -> write_files -> write_ledger -> commit
 
 The lock on the ledger row puts all writers of a partition in a line, and `next_offset` in it says who comes too
 late. A segment at an offset is the same whoever computed it, so that it does not matter which of them wrote it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
+from kpi_app.core.ranges import Ranges
+from kpi_app.core.seen import File, SeenFile
 from kpi_app.core.windows import utc, utc_us
 from kpi_app.errors import StopWorker
 from kpi_app.sinks import queries
@@ -56,6 +58,7 @@ async def write_checkpoint(session: Session, flush: Flush, window_s: int, lease_
         )
     windows = await write_segments(session, flush, held)
     await mark_windows(session, flush, windows, window_s)
+    await write_files(session, flush, held)
     await write_ledger(session, flush, lease_s)
     return offset
 
@@ -97,6 +100,31 @@ def _columns(chunk: list[StoredSegment]) -> tuple[list[int], list[int], list[int
 async def mark_windows(session: Session, flush: Flush, windows: set[datetime], window_s: int) -> None:
     """Append the windows to those that are to be merged."""
     await session.execute(_SQL["mark_windows"], flush.topic, window_s, list(windows))
+
+
+async def write_files(session: Session, flush: Flush, held: int) -> None:
+    """Write what came of files after offset `held`, and forget what the state has forgotten."""
+    changed = [each for each in flush.files.changed if each.touched > held]
+    if changed:
+        await session.execute(_SQL["write_files"], flush.topic, flush.partition, *_columns_of(changed))
+        await session.execute(_SQL["forget_files"], flush.topic, flush.partition, flush.files.kept_from)
+
+
+def _columns_of(files: Sequence[SeenFile]) -> list[Sequence[object]]:
+    return [
+        *([each.file[column] for each in files] for column in range(len(File._fields))),
+        [each.touched for each in files],
+        [each.first for each in files],
+        [each.end for each in files],
+        [each.below for each in files],
+        [_multirange(each.arrived) for each in files],
+    ]
+
+
+def _multirange(ranges: Ranges) -> str:
+    """As Postgres reads it."""
+    pieces = ",".join(f"[{start},{end})" for start, end in ranges)
+    return f"{{{pieces}}}"
 
 
 async def write_ledger(session: Session, flush: Flush, lease_s: float) -> None:

@@ -10,7 +10,7 @@ from kpi_app.sinks.connect import Database, Limits
 _SQL = queries.load("reset")
 
 #: Tables that all feeds share, in the order in which flush and merge lock them.
-_SHARED = ("ingest_ledger", "segment", "dirty_window")
+_SHARED = ("ingest_ledger", "segment", "dirty_window", "source_file")
 
 #: Told, before each table, how many of how many are done, and its name.
 OnTable = Callable[[int, int, str], None]

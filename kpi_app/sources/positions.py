@@ -4,6 +4,10 @@ One JSON file in the data directory, replaced as a whole about once a second, af
 lines: what a crash leaves out of it is sent once more (at least once, never less). A file is known by its
 device, inode and first bytes, so that a renamed one goes on where it was and a new one in an old inode
 starts at its beginning; `access.log.2.gz` goes on where the file that it was made of stopped.
+
+Here a file gets the name, made at random, that its lines carry as their `file`: it is written down before the first of
+them is sent. What a crash has sent twice has it twice, and other content never has it, as long as files are only ever
+appended to. After a power cut a file may lack what was sent of it: a name is not used after the boot it was made in.
 """
 
 import contextlib
@@ -11,16 +15,19 @@ import fcntl
 import hashlib
 import logging
 import os
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import orjson
 
 from kpi_app.errors import UserError
 from kpi_app.sources.files import Identity, family, rotated, siblings
-from kpi_app.sources.tail import HEAD_BYTES, Tail
+from kpi_app.sources.tail import HEAD_BYTES, Block, Tail
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +43,34 @@ class Entry:
     inode: int
     name: str  # the `path` of its lines
     offset: int
-    head: str  # hash of its first bytes, of as many as the offset has, up to HEAD_BYTES
+    head: str  # hash of its first bytes
+    #: Of how many; -1 for as many as the offset has, up to HEAD_BYTES.
+    head_bytes: int = -1
+    file: str = ""  # the `file` of its lines; none where an earlier version wrote this
+    host: str = ""  # and their `host`, which a container changes with each start
+    boot: str = ""  # of the machine, when that name was made
 
     @property
     def identity(self) -> Identity:
         """Which file, as long as it exists; then its inode may be another one's."""
         return Identity(self.device, self.inode)
 
+    @property
+    def known_bytes(self) -> int:
+        """How many of its first bytes are known."""
+        return min(self.offset, HEAD_BYTES) if self.head_bytes < 0 else self.head_bytes
+
     def is_of(self, tail: Tail) -> bool:
         """Whether the file begins with what was shipped."""
-        return _hash(tail, self.offset) == self.head
+        return _hash(tail, self.known_bytes) == self.head
+
+    def is_safe_for(self, tail: Tail) -> bool:
+        """Whether lines of the file may go on under the name: nothing else can have come where some were sent before.
+
+        A copy under the name of the original may be a backup, which lacks what was sent since it was made.
+        """
+        is_whole = self.identity == tail.identity or os.path.abspath(tail.path) != self.name
+        return bool(self.file) and self.boot == boot() and is_whole
 
 
 class Positions:
@@ -110,7 +135,16 @@ class Positions:
         self._entries.remove(entry)
         self._open[tail] = entry
         tail.name = entry.name
+        tail.file, tail.host = (entry.file, entry.host) if entry.is_safe_for(tail) else ("", "")
         return entry.offset
+
+    def name(self, tail: Tail, first: Block) -> None:
+        """Name a file that has no name, before its lines are sent: `first` is the first block of them."""
+        if tail.file:
+            return
+        tail.file, tail.host = uuid4().hex, socket.gethostname() or "localhost"
+        self._enter(tail, first.offset, min(first.end, HEAD_BYTES))
+        self.save()
 
     def _find(self, tail: Tail) -> Entry | None:
         entry = self._matching(tail, self._entries)
@@ -129,7 +163,7 @@ class Positions:
                 return entry
         for entry in alike:
             # Few bytes, or the original still there: it may be another file. Rather twice than not at all.
-            is_copy = entry.offset >= HEAD_BYTES and family(Path(entry.name)) == of
+            is_copy = entry.known_bytes >= HEAD_BYTES and family(Path(entry.name)) == of
             if is_copy and find_renamed(entry) is None:
                 return entry
         return None
@@ -159,13 +193,19 @@ class Positions:
 
     def advance(self, tail: Tail, offset: int) -> None:
         """Kafka has the file's lines up to `offset`."""
-        self._open[tail] = Entry(*tail.identity, tail.name, offset, _hash(tail, offset))
+        known = self._open[tail].head_bytes if tail in self._open else 0
+        self._enter(tail, offset, max(known, min(offset, HEAD_BYTES)))
+
+    def _enter(self, tail: Tail, offset: int, head_bytes: int) -> None:
+        head = _hash(tail, head_bytes)
+        self._open[tail] = Entry(*tail.identity, tail.name, offset, head, head_bytes, tail.file, tail.host, boot())
         self._changed = True
 
     def restart(self, tail: Tail) -> None:
         """The file's content was replaced by other content: nothing of that was shipped yet."""
         if tail in self._open:
             self._entries.append(self._open.pop(tail))  # the content may live on in a copy
+        tail.file = ""
 
     def save(self) -> None:
         """Write what changed, all or nothing. Raises `UserError` when the disk refuses it."""
@@ -181,8 +221,17 @@ class Positions:
         self._changed = False
 
 
-def _hash(tail: Tail, offset: int) -> str:
-    return hashlib.sha256(tail.head(min(offset, HEAD_BYTES))).hexdigest()[:32]
+@cache
+def boot() -> str:
+    """What names the time since this machine was started; where it can't be told, since this program was."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return uuid4().hex
+
+
+def _hash(tail: Tail, size: int) -> str:
+    return hashlib.sha256(tail.head(size)).hexdigest()[:32]
 
 
 def _is_same(found: Tail, known: Tail) -> bool:

@@ -1,13 +1,15 @@
 """Ship: files' lines go to the raw topic as Fluent Bit would send them; the library behind `kpi ship`.
 
 Every line arrives at least once: positions are written after Kafka's acknowledgement, about once a second,
-so that a crash repeats the lines of that second (with the same `path` and `offset`), and loses none.
+so that a crash repeats the lines of that second, and loses none. They come with the same `host`, `path`, `file` and
+`offset`, and to the same partition, as long as the topic has as many: workers count them once.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from kpi_app.sources.follow import Follower
 from kpi_app.sources.outbox import Outbox
 from kpi_app.sources.pace import Pace
 from kpi_app.sources.positions import Positions
-from kpi_app.sources.records import encode
+from kpi_app.sources.records import Origin, encode
 from kpi_app.sources.tail import Block, Tail
 
 log = logging.getLogger(__name__)
@@ -191,8 +193,10 @@ class Shipper:
         self.progress.path = tail.name
         for part in block.portions(self._pace.portion):
             await self._pace.take(len(part.lines))
-            values = encode(part, tail.name, datetime.now(UTC))
-            await self._outbox.send(values, partial(self._acked, tail, part))
+            self._positions.name(tail, block)
+            values = encode(part, tail.name, datetime.now(UTC), Origin(tail.host, tail.file))
+            lane = zlib.crc32(tail.file.encode()) + part.span  # files begin at different partitions
+            await self._outbox.send(values, lane, partial(self._acked, tail, part))
             self._keep_books()
 
     def _acked(self, tail: Tail, block: Block) -> None:

@@ -14,6 +14,9 @@ from kpi_app.sources.files import Identity, is_gzip
 
 #: How much is read at once, and so the size of a block. No more than a line may have: only the first can be longer.
 BLOCK_BYTES = 256 * 1024
+#: The lines that end in such a stretch of a file go to one partition of Kafka, whenever they are sent. As long as a
+#: block, since a read ends where a span does: the lines of a block end in one.
+SPAN_BYTES = BLOCK_BYTES
 #: How many of its first bytes tell a file from another one in the same inode.
 HEAD_BYTES = 1024
 #: How much of a compressed file is skipped in one go: some 50 ms.
@@ -32,18 +35,25 @@ class Block(NamedTuple):
     #: How many bytes of the file on disk this took.
     disk_bytes: int
 
+    @property
+    def span(self) -> int:
+        """Which of the file's spans of `SPAN_BYTES` its last line ends in: what goes where in Kafka goes by it."""
+        return (self.end - 1) // SPAN_BYTES
+
     def portions(self, lines: int | None) -> Iterator["Block"]:
-        """The same in blocks of no more than `lines` lines."""
-        if lines is None or len(self.lines) <= lines:
+        """The same in blocks of no more than `lines` lines, of which each ends all of its lines in one span."""
+        if (lines is None or len(self.lines) <= lines) and self.offset + len(self.lines[0]) >= self.span * SPAN_BYTES:
             yield self
             return
-        offset = self.offset
-        for i in range(0, len(self.lines), lines):
-            some = self.lines[i : i + lines]
-            is_last = i + lines >= len(self.lines)
-            end = self.end if is_last else offset + sum(map(len, some)) + len(some)
-            yield Block(offset, some, end, self.disk_bytes if is_last else 0)
-            offset = end
+        first, begins = 0, self.offset
+        offset = begins
+        for number, line in enumerate(self.lines):
+            newline = offset + len(line)
+            if number > first and (number - first == lines or newline // SPAN_BYTES > (offset - 1) // SPAN_BYTES):
+                yield Block(begins, self.lines[first:number], offset, 0)
+                first, begins = number, offset
+            offset = newline + 1
+        yield Block(begins, self.lines[first:], self.end, self.disk_bytes)
 
 
 class Tail:
@@ -57,6 +67,10 @@ class Tail:
         self.path = path
         #: What its lines' `path` says; stays the same when the file is renamed.
         self.name = os.path.abspath(written_as or path)
+        #: What its lines' `file` says: tells it from all other files, whatever their inodes. See `Positions`.
+        self.file = ""
+        #: What its lines' `host` says: where it was named.
+        self.host = ""
         try:
             self._raw = path.open("rb", buffering=0)
         except OSError as error:
@@ -174,7 +188,7 @@ class Tail:
         if self._unread:
             data, self._unread = self._unread, b""
             return data
-        return self._read(BLOCK_BYTES)
+        return self._read(BLOCK_BYTES - self._stream.tell() % BLOCK_BYTES)
 
     def _cut(self, data: bytes) -> Block | None:
         """Up to the last newline; the rest is kept for what comes."""

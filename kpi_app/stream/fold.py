@@ -1,14 +1,15 @@
 """One batch through decode, parse and fold, in a thread: polars does it outside the GIL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from faust.types import TP
 
 from kpi_app.core.fold import Folded, TimeRules, fold
+from kpi_app.core.seen import SeenFile
 from kpi_app.feeds.base import Feed, Reading
-from kpi_app.feeds.envelope import decode
+from kpi_app.feeds.envelope import decode_placed
 from kpi_app.stream.bend import Record
 from kpi_app.stream.deadletters import REPLAY_HEADER, DeadLetter
 
@@ -33,6 +34,7 @@ def fold_records(
     where: TP,
     passed_us: int | None = None,
     birth: str = "",
+    seen: Mapping[bytes, SeenFile] | None = None,
 ) -> tuple[Folded, list[DeadLetter]] | None:
     """Fold the records of a partition at or above `next_offset`; None when there are none.
 
@@ -42,12 +44,14 @@ def fold_records(
     fresh = records[first:] if first else records
     if not fresh:
         return None
-    parsed = by.feed.parse(decode([record.value for record in fresh]), by.reading).with_columns(
+    lines, places = decode_placed([record.value for record in fresh])
+    parsed = by.feed.parse(lines, by.reading).with_columns(
         offset=pl.Series([record.offset for record in fresh], dtype=pl.Int64),
         record_ms=_times(fresh),
     )
     copies = [record.offset for record in fresh if record.headers and _is_copy(record, birth)]
-    folded = fold(_without(parsed, copies), watermark_us, by.rules, by.feed.measures, passed_us)
+    parsed = _without(parsed, copies)
+    folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us, places, seen)
     rejected = [(offset, reason) for offset, reason in folded.rejected if reason != _COPY]
     folded.duplicates += len(folded.rejected) - len(rejected)
     folded.rejected = rejected

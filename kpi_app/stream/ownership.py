@@ -207,6 +207,7 @@ class Ownership:
             TP(self.names.raw, number),
             ledger.passed_us,
             partition.state.birth,
+            partition.state.seen,
         )
         if result is None or not partition.owned:
             return  # seen already; or given up meanwhile: whoever has it now reads these lines again

@@ -3,7 +3,7 @@
 A checkpoint is one Kafka transaction, then one write of the table, in this order; each step is a method of its
 own, so that a test can end the process between any two of them.
 
-    begin → segments → drops → books → dead letters → commit → table → state
+    begin → segments → drops → files → books → dead letters → commit → table → state
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from kpi_app.core.fold import Folded
 from kpi_app.core.ledger import Meta
 from kpi_app.core.state import Checkpoint, PartitionState
 from kpi_app.errors import StopWorker
-from kpi_app.sinks.base import Flush, StoredSegment
+from kpi_app.sinks.base import Files, Flush, StoredSegment
 from kpi_app.stream.bend import Seen
 from kpi_app.stream.deadletters import DeadLetter
 from kpi_app.stream.table import TablePartition
@@ -95,6 +95,7 @@ class Partition:
         await self._begin()
         await self._send_segments(checkpoint)
         await self._send_drops(checkpoint)
+        await self._send_files(checkpoint)
         position = await self._send_books(checkpoint)
         await self._send_dead_letters(dead_letters)
         await self._commit()
@@ -108,6 +109,9 @@ class Partition:
 
     async def _send_drops(self, checkpoint: Checkpoint) -> None:
         await self._send((key.encode(), None) for key in checkpoint.drops)
+
+    async def _send_files(self, checkpoint: Checkpoint) -> None:
+        await self._send(checkpoint.files())
 
     async def _send_books(self, checkpoint: Checkpoint) -> int:
         """Send the books, last of the changelog's records; returns the position behind them."""
@@ -141,7 +145,11 @@ class Partition:
         def since(offset: int) -> Iterator[StoredSegment]:
             return (segment for segment in segments if segment.offset > offset)
 
-        return Flush(self._names.raw, self.number, meta.ledger, flushed, meta.dropped, idle, since)
+        seen = self.state.seen_committed.values()
+        files = Files(
+            [each for each in seen if each.touched > flushed], min((each.touched for each in seen), default=0)
+        )
+        return Flush(self._names.raw, self.number, meta.ledger, flushed, meta.dropped, idle, since, files)
 
     async def close(self) -> None:
         """Let go, without a checkpoint, once one that is under way is done. May be called twice."""

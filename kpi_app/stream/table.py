@@ -10,6 +10,7 @@ from typing import Any
 from rocksdict import Rdict, WriteBatch
 
 from kpi_app.core.ledger import META_KEY, Meta
+from kpi_app.core.seen import PREFIX, SeenFile
 from kpi_app.core.segment import SegmentKey
 
 #: Memory of each partition's database; faust's defaults allow 192 MiB of memtables and 2 GiB of cache for each.
@@ -46,9 +47,15 @@ class TablePartition:
     def segments(self) -> Iterator[tuple[SegmentKey, bytes]]:
         """All segments."""
         for key, value in self._db.items():
-            if key not in (META_KEY, self._position_key):
+            if key not in (META_KEY, self._position_key) and not key.startswith(PREFIX):
                 self.steps += 1
                 yield SegmentKey.decode(key), value
+
+    def files(self) -> Iterator[SeenFile]:
+        """All files that lines are known again of."""
+        for key, value in self._db.items():
+            if key.startswith(PREFIX):
+                yield SeenFile.decode(value)
 
     def load(self, key: SegmentKey) -> bytes:
         """The bytes of a segment that the index says is here."""

@@ -2,7 +2,7 @@
 
     producer.start()   InitProducerId: the broker fences the previous owner and ends its transaction
     catch_up()         changelog, read_committed, from the table's own position to the end
-    load()             the books and an index of the segments
+    load()             the books, an index of the segments, and the files seen
 
 Only then is the source positioned, at the books' next offset, never at the group's committed one.
 """
@@ -93,7 +93,14 @@ def load_state(
                 f"partition {number}: segment {key} of offset {live[key].offset} is ahead of its books "
                 f"({meta.offset if meta else 'none'}): the changelog was written by something else"
             )
-    return PartitionState(rules, measures, table.load, meta, live, birth=uuid4().hex)
+    seen = {each.file.key: each for each in table.files()}
+    for each in seen.values():
+        if meta is None or each.touched > meta.offset:
+            raise StopWorker(
+                f"partition {number}: file {each.file.name!r} of offset {each.touched} is ahead of its books "
+                f"({meta.offset if meta else 'none'}): the changelog was written by something else"
+            )
+    return PartitionState(rules, measures, table.load, meta, live, birth=uuid4().hex, seen=seen)
 
 
 async def check_source(reader: AIOKafkaConsumer, topic: str, states: dict[int, PartitionState]) -> None:

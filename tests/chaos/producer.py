@@ -23,7 +23,7 @@ class Lines(Source):
     than a list keeps. All else: few.
     """
 
-    late, future, unreadable = 0.0004, 0.005, 0.01
+    late, future, unreadable, again = 0.0004, 0.005, 0.01, 0.002
 
     def _request(self, pick: Random) -> tuple[str, int, int, str]:
         paths = 3_000 if self._now_s % 240 >= 180 else 300

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import orjson
 import polars as pl
+import pytest
 
-from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core import seen
+from kpi_app.core.fold import Folded, TimeRules, fold
 from kpi_app.core.ledger import Meta
+from kpi_app.core.seen import File, Places, SeenFile, table_key
 from kpi_app.core.segment import SegmentKey, decode
-from kpi_app.core.state import PartitionState
+from kpi_app.core.state import Checkpoint, PartitionState
 from kpi_app.feeds.access import ACCESS
 from tests.parsed import MORE
 
@@ -111,3 +114,93 @@ def test_checkpoints_carry_the_birth_of_their_partition() -> None:
     disk.read(restarted, RULES, 11)
     assert restarted.committed is not None
     assert (state.committed.birth, restarted.committed.birth) == ("first", "first")
+
+
+class Files:
+    """A table of files, and a state on it that reads lines of them: (file, first byte, the one behind it)."""
+
+    def __init__(self) -> None:
+        self.table: dict[bytes, bytes] = {}
+        self.meta: Meta | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on from what the table holds, as a take-over does."""
+        files = {each.file.key: each for each in map(SeenFile.decode, self.table.values())}
+        self.state = PartitionState(RULES, MEASURES, lambda key: b"", self.meta, seen=files)
+
+    def read(self, *places: tuple[str, int, int]) -> Folded:
+        ledger = self.state.ledger
+        files = sorted({name for name, _, _ in places})
+        known = pl.DataFrame(
+            [(files.index(name), start, end) for name, start, end in places],
+            dict.fromkeys(("file", "start", "end"), pl.Int64),
+            orient="row",
+        )
+        parsed = lines(ledger.next_offset, *(30 for _ in places))
+        named = Places([File(name.encode() * 16, "h", "/p", name) for name in files], known)
+        folded = fold(parsed, ledger.watermark_us, RULES, MEASURES, ledger.passed_us, named, self.state.seen)
+        self.state.apply(folded)
+        return folded
+
+    def checkpoint(self, table: bool = True) -> Checkpoint:
+        taken = self.state.checkpoint()
+        assert taken is not None
+        if table:
+            for key, value in taken.files():
+                self.table.pop(key) if value is None else self.table.__setitem__(key, value)
+            self.state.commit(taken)
+            self.meta = taken.meta
+        return taken
+
+
+def test_files_are_part_of_the_checkpoint() -> None:
+    """Those that changed, and no others; a duplicate changes the books only."""
+    files = Files()
+    files.read(("a", 0, 5), ("b", 0, 5))
+    assert len(list(files.checkpoint().files())) == 2
+    files.read(("a", 5, 9), ("b", 0, 5))
+    taken = files.checkpoint()
+    assert [key for key, _ in taken.files()] == [table_key(b"a" * 16)]
+    assert taken.meta.ledger.duplicates == 1
+    assert list(taken.records())[-1] == taken.books()
+    files.read(("a", 5, 9))
+    assert list(files.checkpoint().files()) == []
+
+
+def test_lines_of_a_checkpoint_that_was_never_written_are_new() -> None:
+    """What was in memory only is read again, and decided the same."""
+    files = Files()
+    files.read(("a", 0, 5))
+    files.checkpoint()
+    assert files.read(("a", 5, 9), ("a", 0, 5)).duplicates == 1
+    files.checkpoint(table=False)
+    files.restart()
+    assert files.read(("a", 5, 9), ("a", 0, 5)).duplicates == 1
+    assert files.state.ledger.counted == 2
+
+
+def test_what_is_flushed_is_what_was_checkpointed() -> None:
+    """Lines folded since do not show in the files of the last checkpoint."""
+    files = Files()
+    files.read(("a", 0, 5))
+    files.checkpoint()
+    files.read(("a", 5, 9), ("b", 0, 3))
+    assert [(each.file.name, each.end) for each in files.state.seen_committed.values()] == [("a", 5)]
+
+
+def test_forgotten_files_leave_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a tombstone, once; one that came and went between two checkpoints leaves none."""
+    monkeypatch.setattr(seen, "MAX_FILES", 1)
+    monkeypatch.setattr(seen, "FORGET_BLOCK", 2)
+    files = Files()
+    files.read(("a", 0, 5), ("a", 5, 6))
+    files.checkpoint()
+    files.read(("b", 0, 5), ("b", 5, 6), ("c", 0, 5), ("c", 5, 6), ("c", 6, 7))
+    taken = files.checkpoint()
+    assert taken.forgotten == (b"a" * 16,)
+    assert files.table.keys() == {table_key(b"c" * 16)}
+    files.read(("c", 7, 8))
+    assert files.checkpoint().forgotten == ()
+    files.restart()
+    assert files.read(("c", 0, 5), ("a", 0, 5)).duplicates == 1

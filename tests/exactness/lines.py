@@ -3,9 +3,12 @@
 partition 0  ──o──o─o────o──o─L──o───o─F──o──x──o──▶   o on time, a little out of order
 partition 1  ─o───o──o─o──L──o──o───x───o─o───o───▶    L late: its window's end + grace is past
              [  10 s  )[  10 s  )[  10 s  )[  10 s )   F future, x unreadable
+
+Half of them say where in a file they are, one file a partition; now and then the last of these come again.
 """
 
 import json
+from collections import Counter, defaultdict, deque
 from datetime import UTC, datetime
 from random import Random
 from typing import NamedTuple
@@ -54,16 +57,30 @@ def at(
     return Record(partition, line.encode(), int((_START_S + (event_s if written_s is None else written_s)) * 1_000))
 
 
+def in_a_file(record: Record, start: int) -> Record:
+    """The same line, with its place in the partition's file."""
+    assert record.value is not None
+    end = start + len(record.value) + 1
+    place = {"host": "web-1", "path": "/log", "file": f"file {record.partition}", "offset": start, "end": end}
+    envelope = {"@timestamp": record.timestamp_ms, **place, "log": record.value.decode()}
+    tight = (",", ":") if start % 2 else None  # read as columns, or with care
+    return record._replace(value=json.dumps(envelope, separators=tight).encode())
+
+
 class Source:
     """Makes lots, each one later in event time than those before; the same ones for the same seed."""
 
     #: Of the lines on time, how many are followed by one that is late, from the future, unreadable.
     late, future, unreadable = 0.2, 0.1, 0.2
+    #: And how many by those with a place that came last, once more.
+    again = 0.1
 
     def __init__(self, partitions: int, seed: int = 1) -> None:
         self.partitions = partitions
         self._random = Random(seed)  # noqa: S311  no secret
         self._now_s = 0.0
+        self._ends: Counter[int] = Counter()
+        self._placed: dict[int, deque[Record]] = defaultdict(lambda: deque(maxlen=5))
 
     def lot(self, per_partition: int = 12, windows: float = 4) -> list[Record]:
         """On-time lines over so many windows in each partition, with late, future and unreadable ones among them."""
@@ -83,9 +100,26 @@ class Source:
             records.append(self._line(partition, max(0, now_s - pick.uniform(2, 6) * (WINDOW_S + GRACE_S)), now_s))
         elif (chance := chance - self.late) < self.future:
             records.append(self._line(partition, now_s + 100, now_s))
-        elif chance - self.future < self.unreadable:
-            records.append(Record(partition, pick.choice(_UNREADABLE), int((_START_S + now_s) * 1_000)))
+        elif (chance := chance - self.future) < self.unreadable:
+            records.append(self._unreadable(partition, int((_START_S + now_s) * 1_000)))
+        elif chance - self.unreadable < self.again:
+            sent_ms = int((_START_S + now_s) * 1_000)
+            records += [record._replace(timestamp_ms=sent_ms) for record in self._placed[partition]]
         return records
+
+    def _unreadable(self, partition: int, sent_ms: int) -> Record:
+        value = self._random.choice(_UNREADABLE)
+        record = Record(partition, value, sent_ms)
+        return self._in_a_file(record) if value == _UNREADABLE[0] else record
+
+    def _in_a_file(self, record: Record) -> Record:
+        """The same line with its place in the partition's file, behind the one before it."""
+        assert record.value is not None
+        start = self._ends[record.partition]
+        self._ends[record.partition] = start + len(record.value) + 1
+        placed = in_a_file(record, start)
+        self._placed[record.partition].append(placed)
+        return placed
 
     def _request(self, pick: Random) -> tuple[str, int, int, str]:
         """Client, status, size, path."""
@@ -96,8 +130,4 @@ class Source:
         pick = self._random
         client, status, size, path = self._request(pick)
         record = at(partition, event_s, status, size, now_s, client, path)
-        if pick.random() < 0.5:
-            assert record.value is not None
-            envelope = {"@timestamp": now_s, "path": "/log", "log": record.value.decode()}
-            record = record._replace(value=json.dumps(envelope).encode())
-        return record
+        return self._in_a_file(record) if pick.random() < 0.5 else record

@@ -24,7 +24,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 
 from kpi_app.core.segment import Head, SegmentKey
-from kpi_app.core.state import PartitionState
+from kpi_app.core.state import Checkpoint, PartitionState
 from kpi_app.sinks import flush as flushing
 from kpi_app.sinks import merge as merging
 from kpi_app.sinks.flush import _SQL as FLUSH_SQL
@@ -71,6 +71,25 @@ def books_in_a_transaction_of_their_own() -> None:
         await send_segments(self, checkpoint)
 
     Partition._send_segments = books_first  # type: ignore[method-assign]
+
+
+@_mutation
+def files_in_a_transaction_of_their_own() -> None:
+    """A checkpoint is two transactions: all up to the files, then the books."""
+    send_files = Partition._send_files
+
+    async def committed(self: Partition, checkpoint: Any) -> None:
+        await send_files(self, checkpoint)
+        await self._commit()
+        await self._begin()
+
+    Partition._send_files = committed  # type: ignore[method-assign]
+
+
+@_mutation
+def files_are_in_memory_only() -> None:
+    """A checkpoint writes none."""
+    Checkpoint.files = lambda self: iter(())  # type: ignore[method-assign]
 
 
 @_mutation

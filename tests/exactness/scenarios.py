@@ -4,7 +4,7 @@ All lines of a scenario are told one by one: `at(0, 101)` is a line of partition
 """
 
 from kpi_app.stream.bend.stop import EXIT_CODE
-from tests.exactness.lines import Record, at
+from tests.exactness.lines import Record, at, in_a_file
 from tests.exactness.orders import ENDED, Step
 from tests.exactness.rig import Rig
 from tests.exactness.workers import until
@@ -48,6 +48,19 @@ async def an_end_in_mid_transaction(rig: Rig, *patches: str) -> None:
     await rig.send([at(0, 100), at(0, 111)])
     assert await rig.ended(worker) == ENDED
     rig.start(patches=patches)
+    await rig.exact()
+
+
+async def an_end_behind_the_files(rig: Rig, *patches: str) -> None:
+    """Segments and files are sent, nothing is committed. Then all is, and a line comes again to the next owner."""
+    worker = rig.start(Step("checkpoint: files sent"), patches=patches)
+    await rig.send([in_a_file(at(0, 100), 0)])
+    assert await rig.ended(worker) == ENDED
+    successor = rig.start(patches=patches)
+    await rig.exact()
+    await rig.kill(successor)
+    rig.start(patches=patches)
+    await rig.send([in_a_file(at(0, 100), 0), in_a_file(at(0, 100), 500)])
     await rig.exact()
 
 

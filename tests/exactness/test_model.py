@@ -6,6 +6,7 @@ is lost, a sink that is set back. After each of them the sink must hold what a r
 to; only a sink that was set back too far may be refused.
 """
 
+import json
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from kpi_app.core.fold import TimeRules
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
 from kpi_app.core.merge import merge
+from kpi_app.core.seen import PREFIX, SeenFile
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
@@ -64,7 +66,10 @@ class Disk:
         return Meta.decode(self.content[META_KEY]) if META_KEY in self.content else None
 
     def segments(self) -> list[tuple[SegmentKey, bytes]]:
-        return [(SegmentKey.decode(key), value) for key, value in self.content.items() if key != META_KEY]
+        return [(SegmentKey.decode(key), value) for key, value in self.content.items() if key[:1].isdigit()]
+
+    def files(self) -> list[SeenFile]:
+        return [SeenFile.decode(value) for key, value in self.content.items() if key.startswith(PREFIX)]
 
     def load(self, key: SegmentKey) -> bytes:
         return self.content[key.encode()]
@@ -108,22 +113,41 @@ class Sink:
 
 
 LATE = st.sampled_from([-25, -30, -60, -90])
-# an event time relative to the time of the line before it, or None for a line that can't be read
-STEPS = st.lists(
-    st.one_of(st.integers(0, 6), st.integers(-9, 0), st.integers(8, 45), LATE, st.just(1_000), st.none()),
+
+
+class Again(NamedTuple):
+    """A line that was sent before: so many lines ago."""
+
+    back: int
+
+
+Step = int | Again | None
+
+# an event time relative to the time of the line before it, None for a line that can't be read, or a line once more
+STEPS: st.SearchStrategy[list[Step]] = st.lists(
+    st.one_of(
+        *(st.integers(0, 6), st.integers(-9, 0), st.integers(8, 45), LATE, st.just(1_000), st.none()),
+        st.builds(Again, st.integers(1, 9)),
+    ),
     min_size=30,
     max_size=60,
 )
 
 
-def log_of(steps: list[int | None]) -> list[Line]:
-    """Lines at the offsets 3, 3 + GAP, …"""
-    now_s, lines = 1_000, []
+def log_of(steps: list[Step]) -> list[Line]:
+    """Lines at the offsets 3, 3 + GAP, …; two of three say where in a file they are."""
+    now_s, lines = 1_000, list[Line]()
     for number, step in enumerate(steps):
-        record = at(0, now_s + (step or 0), written_s=now_s)
-        value = b"not readable" if step is None else record.value
-        lines.append(Line(3 + number * GAP, value, record.timestamp_ms))
-        if step is not None and 0 < step < 1_000:
+        record = at(0, now_s + (step if isinstance(step, int) else 0), written_s=now_s)
+        offset, value = 3 + number * GAP, b"not readable" if step is None else record.value
+        assert value is not None
+        if isinstance(step, Again):
+            value = lines[-min(step.back, len(lines))].value if lines else value
+        elif number % 3:
+            place = {"host": "h", "path": "/p", "file": "f", "offset": 100 * number, "end": 100 * number + 100}
+            value = json.dumps({**place, "log": value.decode()}).encode()
+        lines.append(Line(offset, value, record.timestamp_ms))
+        if isinstance(step, int) and 0 < step < 1_000:
             now_s += step
     return lines
 
@@ -153,7 +177,8 @@ class Protocol:
         if batch[0].offset > self.state.ledger.next_offset:
             self.state.skip(batch[0].offset, lost=0)
         ledger = self.state.ledger
-        result = fold_records(batch, ledger.next_offset, ledger.watermark_us, FOLDING, TP("log", 0), ledger.passed_us)
+        known = ledger.watermark_us, FOLDING, TP("log", 0), ledger.passed_us, "", self.state.seen
+        result = fold_records(batch, ledger.next_offset, *known)
         if result is not None:
             self.state.apply(result[0])
 
@@ -219,6 +244,7 @@ class Protocol:
         )
         assert (books.lines, books.counted) == (truth.lines, truth.counted)
         assert (books.rejected, books.late_dropped) == (truth.rejected.total(), truth.late_dropped)
+        assert books.duplicates == len(truth.again)
         assert self._windows() == {
             start: (w.requests, w.late, w.bytes_sent, sorted(w.per_second.values()))
             for start, w in truth.windows.items()
@@ -264,7 +290,7 @@ HAPPENING = st.one_of(
 @settings(max_examples=100)
 @given(steps=STEPS, happenings=st.lists(HAPPENING, min_size=30, max_size=60))
 def test_whatever_happens_the_sink_holds_what_a_recount_comes_to(
-    steps: list[int | None], happenings: list[tuple[Any, ...]]
+    steps: list[Step], happenings: list[tuple[Any, ...]]
 ) -> None:
     """Any cutting of a log, any ends, take-overs and flushes lead to the same windows as a recount."""
     protocol = Protocol(log_of(steps))

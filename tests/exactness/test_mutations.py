@@ -16,6 +16,8 @@ Scenario = Callable[..., Awaitable[None]]
 NEEDED = [
     ("no_fencing", scenarios.a_zombie_commits_late, Inexact, "requests is 3, should be 4"),
     ("books_in_a_transaction_of_their_own", scenarios.an_end_in_mid_transaction, Inexact, "00:01:40.* is None, should"),
+    ("files_in_a_transaction_of_their_own", scenarios.an_end_behind_the_files, WorkerEnded, "ahead of its books"),
+    ("files_are_in_memory_only", scenarios.an_end_behind_the_files, Inexact, "duplicates is 0, should be 1"),
     ("catch_up_reads_uncommitted", scenarios.an_end_before_the_dead_letters, Inexact, "dead letter"),
     ("dead_letters_outside_the_transaction", scenarios.an_end_behind_the_dead_letters, Inexact, "dead letter"),
     ("position_moves_by_acknowledgement", scenarios.a_return_to_an_old_disk, Inexact, "requests is 2, should be 3"),

@@ -64,7 +64,7 @@ def part(partition: int, records: Iterable[Sent], lost: int, sizes_s: Sequence[i
         next_offset = record.offset + 1
         if number in count.reasons:
             letters[partition, record.offset, count.reasons[number]] += 1
-        elif record.value is not None:
+        elif record.value is not None and number not in count.again:
             listed.add(record.value)
     return Part(count, listed, _books(count, next_offset, lost), letters)
 
@@ -96,7 +96,7 @@ def _books(count: Recount, next_offset: int, lost: int) -> dict[str, Any]:
         "counted": count.counted,
         "rejected": count.rejected.total(),
         "late_dropped": 0,
-        "duplicates": 0,
+        "duplicates": len(count.again),
         "lost_offsets": lost,
         "watermark": count.watermark,
     }

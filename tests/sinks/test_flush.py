@@ -11,7 +11,7 @@ from tests.sinks.gate import Gate, after
 from tests.sinks.owner import Owner
 from tests.sinks.store import Store, settle
 
-STEPS = ["lock_ledger", "write_segments", "mark_windows", "write_ledger"]
+STEPS = ["lock_ledger", "write_segments", "mark_windows", "write_files", "write_ledger"]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -10,7 +10,7 @@ from kpi_app.sinks.migrate import migrate
 from tests.conftest import connected
 
 PAGE = (Path(__file__).parents[2] / "docs" / "kpis.md").read_text()
-READ = ["access_kpi", "access_kpi_by", "access_load", "ingest_ledger", "conservation"]
+READ = ["access_kpi", "access_kpi_by", "access_load", "ingest_ledger", "completeness", "conservation"]
 
 
 def section(table: str) -> str:

@@ -88,6 +88,18 @@ COLUMNS = {
         "requests_per_second": "double precision",
         "peak_requests_per_second": "bigint",
     },
+    "completeness": {
+        "topic": "text",
+        "host": "text",
+        "path": "text",
+        "file": "text",
+        "partitions": "integer",
+        "first_offset": "bigint",
+        "next_offset": "bigint",
+        "arrived_bytes": "bigint",
+        "missing_bytes": "bigint",
+        "updated_at": "timestamp with time zone",
+    },
     "conservation": {
         "compares": "text",
         "topic": "text",

@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from kpi_app.errors import UserError
+from kpi_app.sources import positions as subject
 from kpi_app.sources.positions import Positions
 from kpi_app.sources.tail import Tail
 
@@ -147,6 +149,119 @@ def test_another_topic_gets_everything(data: Path, path: Path) -> None:
         kept.advance(tail, 7)
         tail.close()
     assert resumed(data, path) == (MIDDLE, "access.log")
+
+
+def sent(data: Path, path: Path, acknowledged: int | None = None) -> str:
+    """A run that sends the file to its end and is killed when so much is noted; returns what the file was named."""
+    with positions(data) as kept:
+        tail = Tail(path)
+        kept.resume(tail)
+        block = tail.read()
+        assert block is not None
+        kept.name(tail, block)
+        named = orjson.loads((data / "ship.json").read_bytes())
+        assert any(each["file"] == tail.file for each in named["cluster/access-log"]["files"])
+        if acknowledged is not None:
+            kept.advance(tail, acknowledged)
+        kept.save()
+        tail.close()
+        return tail.file
+
+
+@pytest.mark.parametrize("acknowledged", [None, 9, MIDDLE])
+def test_a_file_keeps_its_name(data: Path, path: Path, acknowledged: int | None) -> None:
+    """Over kills, growth, renames and compression: what is sent again is known again."""
+    name = sent(data, path, acknowledged)
+    path.write_bytes(LINES * 2)
+    assert sent(data, path, acknowledged) == name
+    renamed = path.rename(path.with_name("access.log.1"))
+    assert sent(data, renamed, acknowledged) == name
+    compressed = path.with_name("access.log.2.gz")
+    compressed.write_bytes(gzip.compress(renamed.read_bytes()))
+    renamed.unlink()
+    assert sent(data, compressed, acknowledged) == name
+
+
+@pytest.mark.parametrize("acknowledged", [None, 9, MIDDLE])
+def test_other_content_has_another_name(data: Path, path: Path, acknowledged: int | None) -> None:
+    """In the same inode, under the same path; and so has a file of another topic."""
+    name = sent(data, path, acknowledged)
+    path.write_bytes(b"x" + LINES)
+    other = sent(data, path, acknowledged)
+    path.write_bytes(LINES[:7])
+    assert len({name, other, sent(data, path, None)}) == 3
+    with Positions(data, "another cluster", "access-log") as kept:
+        tail = Tail(path)
+        assert kept.resume(tail) == 0
+        assert tail.file == ""
+        tail.close()
+
+
+def test_content_in_place_of_what_was_cut_has_another_name(data: Path, path: Path) -> None:
+    """`copytruncate`, noticed while the file is followed; its copy goes on under the old name."""
+    with positions(data) as kept:
+        tail = Tail(path)
+        kept.resume(tail)
+        block = tail.read()
+        assert block is not None
+        kept.name(tail, block)
+        name = tail.file
+        kept.advance(tail, MIDDLE)
+        shutil.copy(path, path.with_name("access.log.1"))
+        path.write_bytes(b"new\n" * 500)
+        assert tail.is_replaced()
+        kept.restart(tail)
+        tail.reopen()
+        block = tail.read()
+        assert block is not None
+        kept.name(tail, block)
+        assert tail.file not in ("", name)
+        kept.advance(tail, 8)
+        tail.close()
+    assert sent(data, path.with_name("access.log.1"), MIDDLE) == name
+
+
+def test_a_backup_in_place_of_the_original_has_another_name(data: Path, path: Path) -> None:
+    """It may lack what was sent since it was made: other lines would come to be where those were."""
+    name = sent(data, path, MIDDLE)
+    backup = path.read_bytes()
+    path.unlink()
+    path.with_name("takes its inode").write_bytes(b"")
+    path.write_bytes(backup)
+    assert resumed(data, path) == (MIDDLE, "access.log")
+    assert sent(data, path, MIDDLE) != name
+
+
+def test_the_host_is_that_of_the_name(data: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container has another one each time that it is made; the file's lines must not."""
+    monkeypatch.setattr(subject.socket, "gethostname", lambda: "first")
+    sent(data, path, MIDDLE)
+    monkeypatch.setattr(subject.socket, "gethostname", lambda: "second")
+    with positions(data) as kept:
+        tail = Tail(path)
+        kept.resume(tail)
+        assert tail.host == "first"
+        tail.close()
+
+
+def test_after_a_reboot_a_file_has_another_name(data: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut takes back what was not on the disk, though Kafka has it; the position stays what it was."""
+    name = sent(data, path, MIDDLE)
+    monkeypatch.setattr(subject, "boot", lambda: "another")
+    assert resumed(data, path) == (MIDDLE, "access.log")
+    assert sent(data, path, MIDDLE) != name
+
+
+def test_positions_of_an_earlier_version_are_read(data: Path, path: Path) -> None:
+    """Their files have no names yet; they go on where they were."""
+    sent(data, path, MIDDLE)
+    kept = orjson.loads((data / "ship.json").read_bytes())
+    for each in kept["cluster/access-log"]["files"]:
+        for new in ("head_bytes", "file", "host", "boot"):
+            del each[new]
+    (data / "ship.json").write_bytes(orjson.dumps(kept))
+    assert resumed(data, path) == (MIDDLE, "access.log")
+    assert len(sent(data, path, MIDDLE)) == 32
 
 
 def test_unfinished_files_are_found_under_their_new_names(data: Path, path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode
-from kpi_app.sources.records import encode
+from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode, decode_placed
+from kpi_app.sources.records import Origin, encode
 from kpi_app.sources.tail import Block
 
 READ_AT = datetime(2026, 11, 22, 11, 4, 14, 479655, UTC)
@@ -48,6 +48,21 @@ def test_the_worker_reads_what_was_sent(lines: list[bytes]) -> None:
     """The envelope takes the same text out of the value, whatever the line holds."""
     read = decode(list(encode(block(*lines), "/x", READ_AT)))
     assert read["line"].to_list() == [line.decode("utf-8", "replace").removesuffix("\r") for line in lines]
+
+
+@given(lines=lines_of_bytes, offset=st.integers(0, 2**50), newline=st.booleans())
+def test_places_follow_each_other(lines: list[bytes], offset: int, newline: bool) -> None:
+    """With an origin each value says where its line begins and ends: all of the block, and nothing twice."""
+    whole = block(*lines, offset=offset)
+    whole = whole if newline or not lines[-1] else whole._replace(end=whole.end - 1)
+    values = list(encode(whole, "/x", READ_AT, Origin("web-1", "5d1f")))
+    _, places = decode_placed(values)
+    assert places is not None
+    assert [file[1:] for file in places.files] == [("web-1", "/x", "5d1f")]
+    spans = places.lines.select("start", "end").rows()
+    assert [spans[0][0], *(end for _, end in spans)] == [*(start for start, _ in spans), whole.end]
+    assert (spans[0][0], spans[-1][1]) == (offset, whole.end)
+    assert list(orjson.loads(values[0])) == ["@timestamp", "host", "path", "file", "offset", "end", "log"]
 
 
 def test_bytes_that_are_no_utf8_become_replacement_characters() -> None:

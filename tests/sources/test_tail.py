@@ -1,6 +1,7 @@
 """Tails: whole lines, each with its place in the file, in bounded memory."""
 
 import gzip
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -62,6 +63,41 @@ def test_any_cut_into_blocks_gives_the_same_lines(
     with patch.object(subject, "BLOCK_BYTES", block_bytes):
         assert read_all(tail) == lines_of(data)
     tail.close()
+
+
+@given(
+    data=content,
+    cuts=st.lists(st.integers(0, 60), max_size=5),
+    lines=st.none() | st.integers(1, 3),
+    resumed=st.integers(0, 60),
+)
+def test_a_line_is_of_the_same_span_whenever_it_is_read(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, cuts: list[int], lines: int | None, resumed: int
+) -> None:
+    """While the file grows, from any line on, at any rate: a portion is of one span, which its lines end in."""
+    data = data[: data.rfind(b"\n") + 1]
+    path = written(b"", tmp_path_factory.mktemp("any"), compress=False)
+    starts = [offset for offset, _ in lines_of(data)] if data else [0]
+    offset = starts[resumed % len(starts)]
+    found: list[tuple[int, int, int]] = []
+    with patch.object(subject, "BLOCK_BYTES", 8), patch.object(subject, "SPAN_BYTES", 8):
+        path.write_bytes(data[:offset])
+        tail = Tail(path)
+        for _ in tail.skip(offset):
+            pass
+        for cut in [*sorted(cuts), len(data)]:
+            path.write_bytes(data[: max(cut, offset)])
+            while block := tail.read():
+                for portion in block.portions(lines):
+                    ends = [portion.offset]
+                    for line in portion.lines:
+                        ends.append(ends[-1] + len(line) + 1)
+                    assert ends[-1] == portion.end
+                    found += [(start, end, portion.span) for start, end in pairwise(ends)]
+        tail.close()
+    assert found == [
+        (start, start + len(line) + 1, (start + len(line)) // 8) for start, line in lines_of(data) if start >= offset
+    ]
 
 
 @given(data=content, compress=st.booleans())

@@ -8,6 +8,7 @@ from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import REASONS, Reading
 from kpi_app.stream.deadletters import KEPT_BYTES, REPLAY_HEADER, DeadLetter, Letter, Receipt, read_back
@@ -130,3 +131,27 @@ def test_a_line_sent_again_counts_for_the_books_that_rejected_it(header: bytes, 
         assert folded.duplicates == duplicates * len(some)
         assert (folded.watermark_us is None) == (duplicates or some == copies[1:])
         assert len(letters) == len(folded.rejected)
+
+
+def test_a_line_sent_again_with_its_place_counts_once() -> None:
+    """Rejected, it is not among the lines that are known again; replayed it counts, and what comes then is twice."""
+    place = {"host": "web-1", "path": "/var/log/access.log", "file": "a", "offset": 0, "end": 200}
+    value = json.dumps({**place, "log": LINE.decode()}).encode()
+    strict, lenient = (Folding(ACCESS, Reading(log_format=name), RULES) for name in ("json", "auto"))
+    state = PartitionState(RULES, ACCESS.measures, lambda key: b"", birth="b1")
+
+    def read(by: Folding, header: bytes | None = None) -> None:
+        books, headers = state.ledger, [] if header is None else [(REPLAY_HEADER, header)]
+        record = SimpleNamespace(offset=books.next_offset, timestamp=-1, value=value, headers=headers)
+        known = books.watermark_us, by, WHERE, books.passed_us, state.birth, state.seen
+        result = fold_records([record], books.next_offset, *known)
+        assert result is not None
+        state.apply(result[0])
+
+    read(strict)
+    read(lenient, header=b"b2")  # of other books, from before a reset
+    read(lenient, header=b"b1")
+    read(lenient, header=b"b1")
+    read(strict)
+    books = state.ledger
+    assert (books.lines, books.rejected, books.counted, books.duplicates) == (5, 1, 1, 3)

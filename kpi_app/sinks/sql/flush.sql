@@ -22,6 +22,22 @@ DO UPDATE SET "offset" = excluded."offset", requests = excluded.requests, state 
 INSERT INTO dirty_window (topic, window_seconds, window_start)
 SELECT $1, $2, window_start FROM unnest($3::timestamptz[]) AS window_start;
 
+-- write_files --
+-- Writes what one source partition has seen of files.
+INSERT INTO source_file
+       (topic, partition, file_key, host, path, file, "offset", first_offset, next_offset, below, arrived)
+SELECT $1, $2, file_key, host, path, file, at, first_offset, next_offset, below, arrived::int8multirange
+  FROM unnest($3::bytea[], $4::text[], $5::text[], $6::text[],
+              $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[])
+    AS new (file_key, host, path, file, at, first_offset, next_offset, below, arrived)
+ON CONFLICT (topic, partition, file_key)
+DO UPDATE SET "offset" = excluded."offset", first_offset = excluded.first_offset, next_offset = excluded.next_offset,
+              below = excluded.below, arrived = excluded.arrived, updated_at = excluded.updated_at;
+
+-- forget_files --
+-- Deletes files that the state of a source partition has forgotten.
+DELETE FROM source_file WHERE topic = $1 AND partition = $2 AND "offset" < $3;
+
 -- write_ledger --
 -- Writes the books of one source partition; the lease on being idle starts now.
 UPDATE ingest_ledger

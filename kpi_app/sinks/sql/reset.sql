@@ -6,7 +6,7 @@ SELECT topic FROM kpi_feed WHERE feed = $1;
 
 -- lock_tables --
 -- Keeps flush and merge out, which take these in the same order: no deadlock.
-LOCK TABLE ingest_ledger, segment, dirty_window, {table} IN EXCLUSIVE MODE;
+LOCK TABLE ingest_ledger, segment, dirty_window, source_file, {table} IN EXCLUSIVE MODE;
 
 -- forget --
 -- Deletes all that is stored of a feed.
