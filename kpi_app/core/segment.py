@@ -7,7 +7,7 @@ late line opens a new, small segment instead of one that has already left the st
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cramjam
 import orjson
@@ -20,6 +20,9 @@ LATE_BLOCK = 16_384
 
 #: First byte of an encoded segment; a later format takes the next number and keeps reading this one.
 FORMAT = 3
+
+#: The format before it, of which everything is in the body.
+_HEADLESS = 2
 
 #: What comes before the body: format, offset, requests.
 _HEAD = Struct(">Bqq")
@@ -95,6 +98,9 @@ def head(data: bytes) -> Head:
 
     Raises `ValueError` as `decode` does.
     """
+    if data[:1] == bytes([_HEADLESS]):
+        body = _body(data[1:])
+        return Head(body["o"], body["v"]["requests"])
     if data[:1] != bytes([FORMAT]):
         raise ValueError(f"segment format {data[:1]!r} is not one that this version of kpi_app reads ({FORMAT})")
     if len(data) < _HEAD.size:
@@ -109,13 +115,18 @@ def decode(data: bytes, measures: Sequence[Measure]) -> Segment:
     Raises `ValueError` for anything else, a later version's bytes among it.
     """
     offset = head(data).offset
-    try:
-        body = orjson.loads(bytes(cramjam.zstd.decompress(memoryview(data)[_HEAD.size :])))
-    except cramjam.DecompressionError as broken:
-        raise ValueError(f"a segment's bytes are damaged: {broken}") from broken
+    values = _body(data[1:])["v"] if data[:1] == bytes([_HEADLESS]) else _body(data[_HEAD.size :])
     segment = empty(measures)
     for measure in measures:
-        if measure.name in body:
-            segment.values[measure.name] = measure.aggregate.load(body[measure.name])
+        if measure.name in values:
+            segment.values[measure.name] = measure.aggregate.load(values[measure.name])
     segment.offset = offset
     return segment
+
+
+def _body(data: bytes) -> dict[str, Any]:
+    try:
+        body: dict[str, Any] = orjson.loads(bytes(cramjam.zstd.decompress(data)))
+    except cramjam.DecompressionError as broken:
+        raise ValueError(f"a segment's bytes are damaged: {broken}") from broken
+    return body

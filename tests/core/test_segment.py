@@ -1,5 +1,7 @@
 """Segments: their keys, their bytes, and adding to them."""
 
+import cramjam
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given
@@ -70,6 +72,14 @@ def test_measure_that_the_writer_did_not_know_is_zero() -> None:
     old = segments.encode(Segment({"requests": 5, "bytes": 7}, 3), MEASURES[:2])
     read = segments.decode(old, (MEASURES[0], MEASURES[2], MEASURES[4]))
     assert read == Segment({"requests": 5, "first": None, "per_second": {}}, 3)
+
+
+def test_the_format_before_is_read() -> None:
+    """Its offset was in the body, beside the values."""
+    body = orjson.dumps({"o": 7, "v": {"requests": 5, "bytes": 9}})
+    old = b"\x02" + bytes(cramjam.zstd.compress(body))
+    assert segments.head(old) == (7, 5)
+    assert segments.decode(old, MEASURES[:2]) == Segment({"requests": 5, "bytes": 9}, 7)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x03{}", b"\x01", b"\x01{}", b"\x00" * 20, b"\x04" * 20, b"\x03" * 20])
