@@ -162,13 +162,16 @@ async def test_an_orderly_end_of_the_coordination_is_none_of_the_workers(ends: l
     assert (ends, len(closing.pushed)) == ([], 1)
 
 
-async def test_what_the_group_refuses_ends_the_worker_and_what_passes_does_not(ends: list[int]) -> None:
+async def test_what_the_group_refuses_ends_the_worker_and_what_passes_does_not(
+    ends: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     """Only what can be tried again is left to aiokafka."""
     coordinator = _watched(_Coordinator())
     coordinator._push_error_to_user(RequestTimedOutError())
     assert ends == []
-    coordinator._push_error_to_user(KafkaError("of no kind that can be tried again"))
+    coordinator._push_error_to_user(KafkaError("no member of this kind"))
     assert ends == [EXIT_CODE]
+    assert "worker stops: the group does not keep it as a member: KafkaError: no member of this kind" in caplog.text
     coordinator._coordination_task.cancel()
 
 
