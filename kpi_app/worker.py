@@ -23,7 +23,7 @@ from kpi_app.sinks.postgres import PostgresSink
 from kpi_app.stream import lastresort
 from kpi_app.stream.bend import Batch, BatchSchema, BentApp, Look
 from kpi_app.stream.bend.credentials import credentials
-from kpi_app.stream.bend.member import instance_id
+from kpi_app.stream.bend.member import take_place
 from kpi_app.stream.bend.stop import log, stop_worker
 from kpi_app.stream.folds import Folds
 from kpi_app.stream.group import Group
@@ -171,14 +171,11 @@ class Worker:
                 conf.datadir = data_dir
 
     def _take_place(self) -> None:
-        """The place in the group is that of the data directory."""
-        directory = Path(self.app.conf.datadir)
-        try:
-            place = instance_id(directory)
-        except OSError as error:
-            raise UserError(f"cannot write to {directory}: {error.strerror}") from error
+        """The place in the group is that of the data directory, which this process holds from here on."""
+        conf = self.app.conf
+        place = take_place(Path(conf.datadir), str(conf.canonical_url))
         with catch_warnings(action="ignore", category=AlreadyConfiguredWarning):
-            self.app.conf.consumer_group_instance_id = place
+            conf.consumer_group_instance_id = place
 
     async def _check_sink(self) -> None:
         try:

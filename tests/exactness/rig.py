@@ -88,7 +88,9 @@ class Rig:
 
     # -- workers
 
-    def start(self, *script: Step, disk: int | None = None, **options: Any) -> Worker:
+    def start(
+        self, *script: Step, disk: int | None = None, environment: Mapping[str, str] | None = None, **options: Any
+    ) -> Worker:
         """Start a worker, on a new empty disk or on one that another has left."""
         if disk is None:
             self.site.disks += 1
@@ -107,6 +109,7 @@ class Rig:
             "KPI_IDLE_AFTER": "1d",  # only watermarks close windows here
             "KPI_DATA_DIR": str(directory),
             "KPI_WEB_PORT": port_file.read_text(),
+            **(environment or {}),
         }
         worker = Worker(Order(settings, disk, directory, script, **options))
         self.site.workers.append(worker)
@@ -128,13 +131,18 @@ class Rig:
         if not self.site.workers:
             await self.expire_members()
 
+    async def members(self) -> list[str]:
+        """The ids of the group's members."""
+        group = self.site.names.app
+        (response,) = await self.admin.describe_consumer_groups([group], await self.admin.find_coordinator(group))
+        return [member[0] for member in response.groups[0][5]]
+
     async def expire_members(self) -> None:
         """Have all members leave the group."""
         group = self.site.names.app
         coordinator = await self.admin.find_coordinator(group)
-        (response,) = await self.admin.describe_consumer_groups([group], coordinator)
-        for member in response.groups[0][5]:
-            await self.admin._send_request_to_node(coordinator, LeaveGroupRequest(group, member[0]))
+        for member in await self.members():
+            await self.admin._send_request_to_node(coordinator, LeaveGroupRequest(group, member))
 
     async def set_group_offsets(self, offsets: Mapping[int, int]) -> None:
         """Set the group's committed offsets, as Kafka's own tools do; no worker may run."""

@@ -1,5 +1,7 @@
 """Workers come, go, die and freeze while the log flows: no number changes."""
 
+from typing import Any
+
 import pytest
 from aiokafka.admin import NewPartitions
 
@@ -43,7 +45,7 @@ async def test_a_worker_that_comes_back_goes_on_where_it_was(rig: Rig) -> None:
 
     It leads the group, and has forgotten that: partitions that are added then are counted all the same.
     """
-    patient = {"session_s": 30.0, "metadata_age_s": 0.5}
+    patient: dict[str, Any] = {"session_s": 30.0, "metadata_age_s": 0.5}
     leader = rig.start(Step(FOLDS, "note"), **patient)
     async with rig.flowing():
         await leader.reached(FOLDS)
@@ -69,16 +71,60 @@ async def test_a_worker_that_comes_back_goes_on_where_it_was(rig: Rig) -> None:
     await rig.exact()
 
 
-async def test_a_second_worker_joins_and_leaves_under_load(rig: Rig) -> None:
-    """A worker that joins takes partitions over, and one that is stopped gives them back, while lines flow."""
+async def test_a_worker_that_comes_back_under_another_url_has_another_place(rig: Rig) -> None:
+    """It waits for the end of its old session, as on an empty disk; its old assignment would be another worker's."""
+    worker = rig.start(Step(FOLDS, "note"))
+    async with rig.flowing():
+        await worker.reached(FOLDS)
+        rig.site.workers.remove(worker)
+        worker.kill()
+        renamed = {"NODE_CANONICAL_URL": "http://another.example:6066"}
+        successor = rig.start(Step(FOLDS, "note"), disk=worker.order.disk, environment=renamed)
+        await successor.reached(FOLDS)
+    await rig.exact()
+
+
+async def test_a_second_worker_in_a_directory_is_refused_and_disturbs_nobody(rig: Rig) -> None:
+    """It ends before it joins: the place would be its own, and the first be fenced."""
     first = rig.start(Step(FOLDS, "note"))
     async with rig.flowing():
         await first.reached(FOLDS)
-        second = rig.start(Step(FOLDS, "note"))
+        members = await rig.members()
+        second = rig.start(disk=first.order.disk, environment={"KPI_WEB_HOST": "127.0.0.2"})
+        assert await rig.ended(second) == 1
+        assert "another worker uses" in second.log
+        assert await rig.members() == members
+    await rig.exact()
+
+
+async def test_workers_with_equal_urls_come_to_rest(rig: Rig) -> None:
+    """Two hosts with the default address: each joins once more at most, not at every look at the topic."""
+    options: dict[str, Any] = {"environment": {"NODE_CANONICAL_URL": "http://127.0.0.1:6066"}, "metadata_age_s": 0.2}
+    flushes = [Step("flush: known to the state", "note")] * 20
+    workers = [rig.start(*flushes, **options) for _ in range(2)]
+    async with rig.flowing():
+        for _ in flushes:
+            for worker in workers:
+                await worker.reached("flush: known to the state")
+    await rig.exact()
+    joins = sum(worker.log.count("Joined group") for worker in workers)
+    assert joins <= 3 * 4, "both at each start and at each question, and some were cut short by the next"
+
+
+async def test_a_second_worker_joins_and_leaves_under_load(rig: Rig) -> None:
+    """A worker that joins takes partitions over, and one that is stopped gives them back, while lines flow.
+
+    It leaves the group then: nobody has to wait for the end of its session.
+    """
+    first = rig.start(Step(FOLDS, "note"), session_s=30.0)
+    async with rig.flowing():
+        await first.reached(FOLDS)
+        second = rig.start(Step(FOLDS, "note"), session_s=30.0)
         await second.reached(FOLDS)
         await first.arm(Step(FOLDS, "note"))
         second.stop()
         assert await rig.ended(second) == 0
+        assert len(await rig.members()) == 1
         await first.reached(FOLDS)
     await rig.exact()
 

@@ -18,13 +18,15 @@ import faust.worker
 import mode
 import mode.threads
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import TopicPartition, errors
 from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from faust.app.router import Router
 from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -100,6 +102,9 @@ def test_what_is_overridden_is_there_to_override(ours: type, theirs: type, names
         (faust.App, ["_fetcher", "on_rebalance_end", "on_rebalance_complete", "consumer_generation_id"]),
         (Store, ["_db_for_partition", "offset_key"]),
         (faust.worker.Worker, ["_signal_stop_time", "_flag_as_shutdown_by_signal"]),
+        (GroupCoordinator, ["request_rejoin", "_push_error_to_user"]),
+        (ClusterMetadata, ["add_listener", "partitions_for_topic"]),
+        (Router, ["tables_metadata"]),
     ],
 )
 def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None:
@@ -167,6 +172,21 @@ def test_aiokafka_tells_what_the_group_says_in_one_place() -> None:
     routine = inspect.getsource(GroupCoordinator._GroupCoordinator__coordination_routine)  # type: ignore[attr-defined]
     assert "await self._push_error_to_user(exc)" in routine
     assert "self._coordinator = GroupCoordinator(" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_aiokafka_keeps_a_members_place_where_we_look() -> None:
+    """Static membership: the name in the join, no leave at the end while there is one, and the task that does it."""
+    made = inspect.getsource(GroupCoordinator.__init__)
+    for member in ("_group_instance_id = group_instance_id", "_coordination_task = create_task(", "_closing = "):
+        assert f"self.{member}" in made
+    assert "self._group_instance_id is None" in inspect.getsource(GroupCoordinator._maybe_leave_group)
+    assert "await self._maybe_leave_group()" in inspect.getsource(GroupCoordinator.close)
+    assert "self._coordinator._group_instance_id," in inspect.getsource(CoordinatorGroupRebalance.perform_group_join)
+    assert "self._closing.set_result(None)" in inspect.getsource(GroupCoordinator.close)
+    assert "self.cluster = " in inspect.getsource(AIOKafkaClient.__init__)
+    create = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "group_instance_id=conf.consumer_group_instance_id" in create
+    assert "kafka_errors.get(error_code, UnknownError)" in inspect.getsource(errors.for_code)
 
 
 def test_aiokafka_hands_out_records_of_the_position_only() -> None:

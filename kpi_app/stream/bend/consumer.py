@@ -79,6 +79,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer; nothing is fetched before its first assignment."""
         await super().on_start()
+        member.watch_place(self._ensure_consumer())
         rights.watch(self._ensure_consumer())
         member.watch_partitions(self._ensure_consumer(), self.app.owner.source_topic, self._assigned)
         fetcher = self._ensure_consumer()._fetcher

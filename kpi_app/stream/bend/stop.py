@@ -19,7 +19,8 @@ def stop_worker(what: str, error: BaseException | None = None) -> NoReturn:
     Not a clean shutdown on purpose: that would checkpoint and commit on the way out. What was checkpointed is
     safe, the rest is read again by whoever takes over.
     """
-    reason = f": {type(error).__name__}: {error}" if error is not None else ""
+    kind = type(error).__name__
+    reason = f": {kind}: {str(error).removeprefix(f'{kind}: ')}" if error is not None else ""  # aiokafka's say it twice
     log.critical("worker stops: %s%s", what, reason, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
     end(EXIT_CODE)
 
