@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
+    TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -20,12 +21,15 @@ from kpi_app.feeds.access import ACCESS
 from kpi_app.settings import Settings
 from kpi_app.sinks.check import check_connection
 from kpi_app.sinks.reset import OnTable, reset
-from kpi_app.stream.kafka import admin
+from kpi_app.stream.kafka import admin, transactional_producer
 from kpi_app.stream.topics import Names
 
 #: How long Kafka may take to delete topics, or to find the group's coordinator, whose topic it makes when first asked.
 _PATIENCE_S = 10.0
 _ASK_EVERY_S = 0.2
+
+#: How long to end a replay's transaction; the first time, Kafka makes a topic for that, too.
+_FENCE_S = 30.0
 
 
 def what_is_forgotten(settings: Settings) -> list[str]:
@@ -56,6 +60,7 @@ async def forget(settings: Settings, told: OnTable = lambda done, total, what: N
     names = Names(settings.topic)
     async with admin(settings) as client:
         await _check_stopped(client, names)
+        await _fence_replays(settings, names)
         # The database first: should the rest fail, the state is ahead of it and a worker stops instead of counting on.
         await reset(settings.database_url.get_secret_value(), ACCESS, told=told)
         await _delete_topics(client, [names.changelog, names.rejected])
@@ -64,6 +69,22 @@ async def forget(settings: Settings, told: OnTable = lambda done, total, what: N
             shutil.rmtree(table)
         except OSError as error:
             raise UserError(f"{error.filename or table}: {error.strerror}; run `kpi reset` again") from error
+
+
+async def _fence_replays(settings: Settings, names: Names) -> None:
+    """No `kpi rejected --replay` goes on: its receipts would be for letters that are no more."""
+    producer = transactional_producer(settings, names.replay)
+    try:
+        async with asyncio.timeout(_FENCE_S):
+            await producer.start()
+    except TransactionalIdAuthorizationFailed:
+        raise UserError(
+            f"this user of Kafka may not use the transactional id {names.replay}: grant what deploy/kafka/acls.sh does"
+        ) from None
+    except TimeoutError:
+        raise UserError(f"Kafka does not end what {names.replay} has begun: run `kpi reset` again") from None
+    finally:
+        await producer.stop()
 
 
 async def _delete_topics(client: AIOKafkaAdminClient, topics: list[str]) -> None:

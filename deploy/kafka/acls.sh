@@ -39,10 +39,11 @@ if [ "${SHIPPER:-}" ]; then
     allow "$SHIPPER" --topic "$topic" --operation Write --operation Create
 fi
 
-# `kpi reset`: looks whether workers run, deletes what they keep. The raw topic is not its to touch.
+# `kpi reset`: looks whether workers run, ends replays, deletes what they keep. The raw topic is not its to touch.
 if [ "${OPERATOR:-}" ]; then
     allow "$OPERATOR" --topic "$changelog" --topic "$rejected" --operation Delete
     allow "$OPERATOR" --group "$group" --operation Describe
+    allow "$OPERATOR" --transactional-id "$group-replay" --operation Write
 fi
 
 # `kpi rejected`, and whoever else looks at dead letters, in groups of its own. They hold lines as they came: personal data.

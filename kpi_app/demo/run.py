@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from kpi_app.demo import ending, summary
 from kpi_app.demo.progress import Bar, bars, shipping
+from kpi_app.demo.reached import is_read
 from kpi_app.demo.workers import Workers
 from kpi_app.errors import SinkBusy, SinkRefused, UserError
 from kpi_app.feeds.access import ACCESS
@@ -173,13 +174,14 @@ class _Demo:
     async def _settle(self, database: Database, progress: Progress) -> None:
         """Return when every line of the topic is in the books and every window is closed."""
         bar = Bar(progress, "counting")
-        ends = await self._ends()
+        asked_s, ends = time.monotonic(), await self._ends()
         while True:
             self._check()
             with contextlib.suppress(SinkBusy):
                 books = {row["partition"]: row for row in await ledger(database, self._settings.topic)}
                 read = sum(min(books[p]["next_offset"], end) for p, end in ends.items() if p in books)
-                all_read = read >= sum(ends.values())
+                told_s = time.monotonic() - asked_s
+                all_read = all(is_read(books.get(p), end, told_s) for p, end in ends.items())
                 detail = f"{sum(row['lines'] for row in books.values()):,} lines"
                 bar.show(read, sum(ends.values()), f"{detail}, closing windows" if all_read else detail)
                 if all_read and await is_settled(database, ACCESS, self._settings.topic):

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console, RenderableType
 
 from kpi_app.rejected import render
-from kpi_app.rejected.letters import Receipts, Told, answering, letters, note_receipts
+from kpi_app.rejected.letters import Receipts, Told, answering, letters
 from kpi_app.rejected.outcome import Fate, Outcome
 from kpi_app.rejected.summary import Summary
 from kpi_app.settings import Settings
@@ -18,8 +18,8 @@ async def summary_of(settings: Settings, reason: str | None, told: Told) -> Summ
         async with letters(settings) as found:
             summary, replayed = Summary(), Receipts()
             async for some in found.found(told):
-                summary.add(some, {}, reason)
-                note_receipts(some, replayed)
+                summary.add(some, replayed, reason)
+                replayed.note(some)
             if not replayed:
                 return summary
             summary = Summary()  # anew, now that it is known which of them were sent through again

@@ -6,30 +6,24 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from time import monotonic
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed
 
 from kpi_app.errors import UserError
+from kpi_app.rejected.patience import Patience
 from kpi_app.settings import Settings
 from kpi_app.sources.connection import text_of
 from kpi_app.stream.deadletters import Letter, Receipt, read_back
 from kpi_app.stream.kafka import admin, changelog_reader, connection
 from kpi_app.stream.topics import Names
 
-#: How long a topic may give nothing: longer than the broker leaves a frozen worker's transaction open.
-PATIENCE_S = 40.0
-
 #: Records that are taken at a time: values of letters are some kilobytes at most.
 _AT_A_TIME = 2_000
 
 #: Hears how many offsets of how many are read.
 Told = Callable[[int, int], None]
-
-#: The letters that have a receipt: offsets by partition of the topic of dead letters.
-Receipts = dict[int, set[int]]
 
 
 class Place(NamedTuple):
@@ -44,6 +38,30 @@ class Found(NamedTuple):
 
     place: Place
     content: Letter | Receipt | None
+
+
+class Receipts:
+    """The letters that have a receipt."""
+
+    def __init__(self) -> None:
+        # offsets of letter and line by what many have in common: the letter's partition, the line's, the birth
+        self._known: dict[tuple[int, int, str], set[tuple[int, int]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def note(self, some: list[Found]) -> None:
+        """Take in the receipts among some records."""
+        for place, content in some:
+            # one in front of its letter is of another that was there before the topic was made anew
+            if isinstance(content, Receipt) and content.letter_offset < place.offset:
+                common = place.partition, content.partition, content.birth
+                self._known.setdefault(common, set()).add((content.letter_offset, content.offset))
+
+    def hold(self, place: Place, letter: Letter) -> bool:
+        """Whether there is one for this letter: for what it tells of, not only for its place."""
+        known = self._known.get((place.partition, letter.partition, letter.birth), ())
+        return (place.offset, letter.offset) in known
 
 
 class Letters:
@@ -61,14 +79,13 @@ class Letters:
         for tp, offset in first.items():
             self._reader.seek(tp, offset)
         total = sum(max(0, end - first[tp]) for tp, end in self._ends.items())
-        behind, moved_s = {tp for tp, end in self._ends.items() if first[tp] < end}, monotonic()
+        behind, patience = {tp for tp, end in self._ends.items() if first[tp] < end}, Patience()
         while behind:
-            fetched = await self._reader.getmany(*behind, timeout_ms=200, max_records=_AT_A_TIME)
+            with patience.waiting():
+                fetched = await self._reader.getmany(*behind, timeout_ms=200, max_records=_AT_A_TIME)
+            patience.check(next(iter(behind)).topic, has_moved=bool(fetched))
             if fetched:
-                moved_s = monotonic()
                 yield [each for tp, records in fetched.items() for each in self._read_back(tp, records)]
-            elif monotonic() - moved_s > PATIENCE_S:
-                raise UserError(f"{next(iter(behind)).topic} could not be read on for {PATIENCE_S:.0f} s: try again")
             # positions, not records: a transaction ends with a marker, which is never delivered
             behind = {tp for tp in behind if await self._reader.position(tp) < self._ends[tp]}
             left = sum([self._ends[tp] - await self._reader.position(tp) for tp in behind])
@@ -81,17 +98,10 @@ class Letters:
 
     async def receipts(self, told: Told) -> Receipts:
         """The letters whose lines were sent through again."""
-        replayed: Receipts = {}
+        replayed = Receipts()
         async for some in self.found(told):
-            note_receipts(some, replayed)
+            replayed.note(some)
         return replayed
-
-
-def note_receipts(some: list[Found], replayed: Receipts) -> None:
-    """Add the receipts among some records."""
-    for place, content in some:
-        if isinstance(content, Receipt):
-            replayed.setdefault(place.partition, set()).add(content.letter_offset)
 
 
 @asynccontextmanager

@@ -3,13 +3,12 @@
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from itertools import groupby
-from time import monotonic
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from kpi_app.errors import UserError
-from kpi_app.rejected.letters import PATIENCE_S, Place
+from kpi_app.rejected.letters import Place
+from kpi_app.rejected.patience import Patience
 from kpi_app.stream.deadletters import Letter
 
 #: Offsets between two lines that are read through rather than jumped over.
@@ -64,7 +63,7 @@ async def _of_partition(
     position = (await reader.beginning_offsets([tp]))[tp]
     end = (await reader.end_offsets([tp]))[tp]
     reader.seek(tp, position)
-    moved_s = monotonic()
+    patience = Patience()
     while wanted:
         offset = wanted[0].letter.offset
         if offset < position or offset >= end:
@@ -72,13 +71,11 @@ async def _of_partition(
             continue
         if offset - position > _NEAR:
             reader.seek(tp, offset)
-        fetched = await reader.getmany(tp, timeout_ms=200, max_records=_AT_A_TIME)
+        with patience.waiting():
+            fetched = await reader.getmany(tp, timeout_ms=200, max_records=_AT_A_TIME)
         for record in fetched.get(tp, ()):
             while wanted and wanted[0].letter.offset <= record.offset:
                 is_there = wanted[0].letter.offset == record.offset
                 yield Original(wanted.popleft(), record if is_there else None)
         before, position = position, await reader.position(tp)
-        if position > before:
-            moved_s = monotonic()
-        elif monotonic() - moved_s > PATIENCE_S:
-            raise UserError(f"{tp.topic} could not be read on for {PATIENCE_S:.0f} s: try again")
+        patience.check(tp.topic, has_moved=position > before)

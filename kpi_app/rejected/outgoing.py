@@ -16,12 +16,15 @@ from kpi_app.rejected.originals import Original
 from kpi_app.settings import Settings
 from kpi_app.sources.connection import close
 from kpi_app.stream.deadletters import REPLAY_HEADER, Receipt
-from kpi_app.stream.kafka import transactional_producer
+from kpi_app.stream.kafka import TRANSACTION_TIMEOUT_MS, transactional_producer
 from kpi_app.stream.topics import Names
 
-#: How long Kafka may take for the fence, or for a transaction: the broker ends one that it has not heard of for longer.
-ANSWER_S = 30.0
-_ABORT_S = 1.0
+#: How long Kafka may take for the fence: it ends the predecessor's transaction first.
+FENCE_S = 30.0
+
+#: How long for a transaction, and for ending one that failed: together less than the broker waits until it ends it.
+ANSWER_S = TRANSACTION_TIMEOUT_MS / 1_000 - 3
+ABORT_S = 1.0
 
 
 class Outgoing:
@@ -32,7 +35,7 @@ class Outgoing:
         self._names = names
 
     async def send(self, lines: Sequence[Original]) -> None:
-        """Send lines through again, all of them or none. Raises `UserError` when another replay has begun."""
+        """Send lines through again, all of them or none. Raises `UserError` when Kafka does not let us go on."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 await self._begin()
@@ -44,7 +47,9 @@ class Outgoing:
                     raise
                 await self._commit()
         except (ProducerFenced, InvalidProducerEpoch) as error:
-            raise UserError("another `kpi rejected --replay` has begun, and goes on where this one was") from error
+            raise UserError(
+                "another `kpi rejected --replay` has begun, or Kafka ended this one's transaction: say the same again"
+            ) from error
         except TimeoutError as error:
             raise UserError(
                 f"no answer from Kafka in {ANSWER_S:.0f} s: say the same again, nothing is sent twice"
@@ -70,7 +75,7 @@ class Outgoing:
     async def _send_receipts(self, lines: Sequence[Original]) -> None:
         sent = [
             await self._producer.send(
-                self._names.rejected, Receipt(place.offset, letter.reason).encode(), partition=place.partition
+                self._names.rejected, Receipt.of(place.offset, letter).encode(), partition=place.partition
             )
             for (place, letter), _ in lines
         ]
@@ -79,7 +84,7 @@ class Outgoing:
     async def _abort(self) -> None:
         """End the transaction, if it can be done at once: nobody reads past it before, for 15 s at most."""
         with contextlib.suppress(KafkaError, TimeoutError, AssertionError):  # the last one: aiokafka, once it is fenced
-            async with asyncio.timeout(_ABORT_S):
+            async with asyncio.timeout(ABORT_S):
                 await self._producer.abort_transaction()
 
     async def _commit(self) -> None:
@@ -106,7 +111,7 @@ async def outgoing(settings: Settings) -> AsyncIterator[Outgoing]:
     asyncio.get_running_loop().set_exception_handler(_unseen)
     producer = transactional_producer(settings, names.replay)
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(FENCE_S):
             await producer.start()
         yield Outgoing(producer, names)
     finally:

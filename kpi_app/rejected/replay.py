@@ -67,7 +67,7 @@ class Replay:
                     self.outcome.strangers += 1
                 elif not isinstance(content, Letter) or self._reason not in (None, content.reason):
                     continue
-                elif place.offset not in replayed.get(place.partition, ()):
+                elif not replayed.hold(place, content):
                     waiting.append(Waiting(place, content))
             if len(waiting) >= _TOGETHER:
                 yield waiting

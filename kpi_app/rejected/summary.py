@@ -46,7 +46,7 @@ class Summary:
             if content is None:
                 self.strangers += 1
             elif isinstance(content, Letter) and reason in (None, content.reason):
-                known = place.offset in replayed.get(place.partition, ())
+                known = replayed.hold(place, content)
                 self.by_reason.setdefault(content.reason, Rejected()).add(content, known)
 
     @property

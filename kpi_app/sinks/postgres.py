@@ -13,6 +13,9 @@ from kpi_app.sinks.flush import open_ledgers, write_checkpoint
 from kpi_app.sinks.merge import merge_windows
 from kpi_app.sinks.secret import key
 
+#: For how long a partition that was flushed as idle counts as such.
+LEASE_S = 15.0
+
 
 class PostgresSink:
     """Keeps one feed in Postgres, as `Sink` says. Any number of workers may do so at once."""
@@ -29,7 +32,7 @@ class PostgresSink:
         top: int = 100,
         keep_s: int | None = None,
         pace: Pace = Pace(),  # noqa: B008  frozen
-        lease_s: float = 15,
+        lease_s: float = LEASE_S,
         limits: Limits | None = None,
     ) -> None:
         """Connect to nothing yet. A partition that was flushed as idle counts as such for `lease_s`.

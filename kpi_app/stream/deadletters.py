@@ -82,15 +82,36 @@ class Letter(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """A letter's line was sent through again; it lies in the letter's partition, behind it."""
+    """A letter's line was sent through again; it lies in the letter's partition, behind it.
+
+    Besides where the letter is it says what the letter tells of: after `kpi reset` another one may be there.
+    """
 
     #: Of the letter, in the topic of dead letters.
     letter_offset: int
     reason: str
+    #: Of the line, in the raw topic.
+    partition: int
+    offset: int
+    #: The letter's.
+    birth: str
+
+    @classmethod
+    def of(cls, letter_offset: int, letter: Letter) -> "Receipt":
+        """For the letter at this offset."""
+        return cls(letter_offset, letter.reason, letter.partition, letter.offset, letter.birth)
 
     def encode(self) -> bytes:
-        """JSON: `replayed`, the letter's offset, and its reason."""
-        return orjson.dumps({"replayed": self.letter_offset, "reason": self.reason})
+        """JSON: `replayed`, the letter's offset, and what is the letter's: `reason`, `partition`, `offset`, `birth`."""
+        return orjson.dumps(
+            {
+                "replayed": self.letter_offset,
+                "reason": self.reason,
+                "partition": self.partition,
+                "offset": self.offset,
+                "birth": self.birth,
+            }
+        )
 
 
 def read_back(value: bytes | None, topic: str) -> Letter | Receipt | None:
@@ -101,9 +122,16 @@ def read_back(value: bytes | None, topic: str) -> Letter | Receipt | None:
         return None
     if not isinstance(told, dict) or told.get("reason") not in REASONS:
         return None
-    if _is_number(told.get("replayed")):
-        return Receipt(told["replayed"], told["reason"])
+    if "replayed" in told:
+        return _receipt(told)
     return _letter(told) if told.get("topic") == topic else None
+
+
+def _receipt(told: dict[str, Any]) -> Receipt | None:
+    replayed, partition, offset, birth = (told.get(name) for name in ("replayed", "partition", "offset", "birth"))
+    if not (_is_number(replayed) and _is_number(partition) and _is_number(offset) and isinstance(birth, str)):
+        return None
+    return Receipt(replayed, told["reason"], partition, offset, birth)
 
 
 def _letter(told: dict[str, Any]) -> Letter | None:

@@ -1,5 +1,6 @@
 """`kpi demo`: its numbers are those of a recount, what it prints works, and it leaves nothing behind."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from dotenv import dotenv_values
 
 from kpi_app.demo.workers import Workers
@@ -23,6 +26,7 @@ from kpi_app.local.ports import free_port, is_free
 from kpi_app.sources.traffic import traffic
 from tests.cli import truth
 from tests.cli.programs import END_S, Program, await_gone, descendants, kpi, run, running, until
+from tests.conftest import create_topic
 from tests.recount import Recount, recount
 
 LIVE = "Ctrl-C ends all of it"
@@ -157,6 +161,29 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_cleans_up(settings: di
         assert left not in left_in(tmp_path)
         program.end(signal.SIGTERM)
     assert left_in(tmp_path) == []
+
+
+async def test_a_demo_ends_on_a_topic_with_transactions(settings: dict[str, str], tmp_path: Path) -> None:
+    """A marker at a partition's end is in no books: what a partition has read, it says by being idle."""
+    expected = log_of(tmp_path / "a.log", 100, 1)
+    brokers, topic = settings["KPI_BROKERS"], f"{settings['KPI_TOPIC']}-demo"
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await create_topic(admin, topic, 2)
+        async with (
+            AIOKafkaProducer(bootstrap_servers=brokers, transactional_id=topic) as producer,
+            producer.transaction(),
+        ):
+            for partition in range(2):  # one of them gets the log
+                await producer.send_and_wait(topic, b"what?", partition=partition)
+        with demo(tmp_path, "--once", "--log", "a.log", settings=settings) as program:
+            done = await asyncio.to_thread(program.wait)
+    finally:
+        await admin.close()
+    assert done.code == 0, done.err
+    lines, rejected = expected.lines + 2, sum(expected.rejected.values()) + 2
+    assert f"\n{lines:,} lines = {expected.counted:,} counted + {rejected:,} rejected\n" in done.out
 
 
 def test_a_demo_whose_worker_fails_says_why(settings: dict[str, str], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
 from kpi_app.rejected.command import summary_of
+from kpi_app.rejected.letters import Place
 from kpi_app.rejected.outcome import Outcome
 from kpi_app.rejected.replay import Replay
 from kpi_app.rejected.summary import Summary
@@ -68,7 +69,7 @@ class Stage:
         Its letters are committed with a transaction, as a worker's are; only those of lines that have none yet.
         """
         by = Folding(ACCESS, Reading(log_format, anonymise_ip=anonymise_ip), RULES)
-        known = {(found.partition, found.offset) for found in await self._letters()}
+        known = {(found.partition, found.offset) for _, found in await self.letters()}
         books = Counter[str]()
         producer = transactional_producer(self.settings, self.names.transactional_id(0))
         async with producer, producer.transaction():
@@ -85,14 +86,16 @@ class Stage:
         assert books["lines"] == sum(books[each] for each in ("counted", "rejected", "late_dropped", "duplicates"))
         return books
 
-    async def write_letters(self, values: Sequence[bytes | None]) -> None:
+    async def write_letters(self, values: Sequence[bytes | None], partition: int | None = None) -> None:
         """Write to the topic of dead letters what is none of ours."""
         for value in values:
-            await self._producer.send_and_wait(self.names.rejected, value, key=b"")
+            await self._producer.send_and_wait(self.names.rejected, value, key=b"", partition=partition)
 
-    async def _letters(self) -> list[Any]:
-        found = [read_back(record.value, self.names.raw) for record in await self.read(self.names.rejected)]
-        return [each for each in found if isinstance(each, Letter)]
+    async def letters(self) -> list[tuple[Place, Letter]]:
+        """The letters, with their places."""
+        records = await self.read(self.names.rejected)
+        found = [(Place(each.partition, each.offset), read_back(each.value, self.names.raw)) for each in records]
+        return [(place, content) for place, content in found if isinstance(content, Letter)]
 
     async def replay(self, reason: str | None = None, dry: bool = False, **settings: Any) -> Outcome:
         """Replay in this process."""

@@ -16,7 +16,7 @@ from rich.console import Console
 from kpi_app.cli.letters import Reason
 from kpi_app.feeds.base import REASONS
 from kpi_app.rejected.command import show_outcome, show_summary
-from kpi_app.rejected.letters import Found, Place
+from kpi_app.rejected.letters import Found, Place, Receipts
 from kpi_app.rejected.outcome import Fate, Outcome
 from kpi_app.rejected.summary import Summary
 from kpi_app.settings import Settings
@@ -44,8 +44,10 @@ def letter(
 
 def summary(letters: list[Letter], replayed: set[int] | None = None) -> Summary:
     found = Summary()
+    receipts = Receipts()
+    receipts.note([Found(Place(0, 1 << 32), Receipt.of(number, letters[number])) for number in replayed or ()])
     some = [Found(Place(0, number), each) for number, each in enumerate(letters)]
-    found.add(some, {0: replayed or set()}, None)
+    found.add(some, receipts, None)
     return found
 
 
@@ -113,7 +115,7 @@ def test_no_letters_are_told_in_a_line() -> None:
 def test_receipts_and_strangers_are_no_lines() -> None:
     """What others wrote to the topic is counted apart."""
     found = Summary()
-    found.add([Found(Place(0, 0), None), Found(Place(0, 1), Receipt(0, "format"))], {}, None)
+    found.add([Found(Place(0, 0), None), Found(Place(0, 1), Receipt(0, "format", 0, 0, "b1"))], Receipts(), None)
     assert (found.by_reason, found.strangers) == ({}, 1)
 
 

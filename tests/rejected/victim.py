@@ -1,5 +1,7 @@
 """`kpi rejected --replay`, three lines a transaction, that gets a signal at a step of one of its transactions.
 
+Kafka would leave these open for minutes: it is the next replay that ends them.
+
 python tests/rejected/victim.py STEP before|after SIGNAL NUMBER
 """
 
@@ -11,6 +13,7 @@ from typing import Any
 from kpi_app.cli import main
 from kpi_app.rejected import replay
 from kpi_app.rejected.outgoing import Outgoing
+from kpi_app.stream import kafka
 
 
 def signal_at(step: str, when: str, number: signal.Signals, call: int) -> None:
@@ -32,6 +35,7 @@ def signal_at(step: str, when: str, number: signal.Signals, call: int) -> None:
 if __name__ == "__main__":
     step, when, number, call = sys.argv[1:]
     replay._MOST_LINES = 3
+    kafka.TRANSACTION_TIMEOUT_MS = 600_000
     signal_at(step, when, signal.Signals[number], int(call))
     sys.argv[1:] = ["rejected", "--replay"]
     main()

@@ -97,6 +97,19 @@ def test_of_the_rights_to_replay_none_can_be_left_out(place: Place, shipped: dic
     assert (replayed.code, replayed.out.splitlines()[1].split()[:2]) == (0, ["format", "1"]), replayed.err
 
 
+def test_a_reset_that_may_not_end_replays_says_so(place: Place, shipped: dict[str, str], tmp_path: Path) -> None:
+    """Before it deletes anything."""
+    given = place.kafka.rights("operator")
+    left = [right for right in given if right.name != NAMES.replay]
+    assert len(left) == len(given) - 1
+    place.kafka.give(STRANGER, left)
+    done = run(kpi("reset", "--yes"), tmp_path, shipped | place.sasl(STRANGER))
+    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert f"may not use the transactional id {NAMES.replay}" in done.err
+    listed = run(kpi("rejected"), tmp_path, shipped | place.sasl("reader"))
+    assert listed.code == 0, listed.err
+
+
 def test_without_any_right_every_command_says_so(place: Place, shipped: dict[str, str], tmp_path: Path) -> None:
     """One line, and nothing done."""
     place.kafka.give(STRANGER, [])

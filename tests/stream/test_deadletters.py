@@ -63,10 +63,11 @@ def test_a_letter_that_is_read_back_tells_of_its_line(
 
 
 def test_a_receipt_is_read_back() -> None:
-    """It names a letter by its offset."""
-    assert read_back(Receipt(5, "time").encode(), "access-log") == Receipt(5, "time")
+    """It names a letter by its offset, and by what that tells of."""
+    assert read_back(RECEIPT.encode(), "access-log") == RECEIPT
 
 
+RECEIPT = Receipt(5, "time", 3, 7, "b1")
 LETTER = json.loads(DeadLetter.of(WHERE, 7, 1, "format", b"x", True).encode())
 
 
@@ -80,9 +81,18 @@ LETTER = json.loads(DeadLetter.of(WHERE, 7, 1, "format", b"x", True).encode())
         b"7",
         b"{}",
         b"{" * 10_000,
-        b'{"replayed":-1,"reason":"format"}',
-        b'{"replayed":true,"reason":"format"}',
-        b'{"replayed":1,"reason":["format"]}',
+        b'{"replayed":1,"reason":"format"}',
+        *(
+            json.dumps(json.loads(RECEIPT.encode()) | changed).encode()
+            for changed in (
+                {"replayed": -1},
+                {"replayed": True},
+                {"reason": ["format"]},
+                {"partition": None},
+                {"offset": "7"},
+                {"birth": 1},
+            )
+        ),
         *(
             json.dumps(LETTER | changed).encode()
             for changed in (

@@ -132,7 +132,7 @@ async def test_nobody_looks_nothing_is_asked(live: Live, reader: Reader) -> None
 
 async def test_lag_is_what_postgres_does_not_have_yet(live: Live, reader: Reader, group: Group) -> None:
     """The end of each partition less the ledger's next offset; null where Kafka does not say."""
-    reader.books = [{"partition": 0, "next_offset": 7}, {"partition": 1, "next_offset": 9}]
+    reader.books = [{"partition": number, "next_offset": 7, "idle": False} for number in range(2)]
     group.offsets = {0: 12}
     group.told = {"http://127.0.0.1:6066": [0]}
     viewer = live.join(None)
