@@ -27,9 +27,7 @@ class Consumer:
 
 async def look(numbers: set[int]) -> tuple[Look, int]:
     """What a look brings, and how many answers it took for one."""
-    thread: Any = SimpleNamespace(
-        answers=0, _starts={TopicPartition("access-log", 0): 7}, _ensure_consumer=lambda _=Consumer(): _
-    )
+    thread: Any = SimpleNamespace(answers=0, _starts={TopicPartition("access-log", 0): 7}, _ensure_consumer=Consumer)
     for name in ("_identify", "_seen"):
         setattr(thread, name, getattr(BatchThread, name).__get__(thread))
     async with asyncio.timeout(10):
