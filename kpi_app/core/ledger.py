@@ -7,8 +7,11 @@ import orjson
 #: Where the table and its changelog hold a partition's books; no segment's key looks like it.
 META_KEY = b"meta"
 
-#: First byte of encoded books.
-FORMAT = 1
+#: First byte of encoded books: a version that does not know it leaves them alone.
+FORMAT = 2
+
+#: The format before it, of which `dropped`, `topic_id` and `overtaken` may be missing.
+_BEFORE = 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Meta:
     @classmethod
     def decode(cls, data: bytes) -> "Meta":
         """What `encode` made. Raises `ValueError` when it is of a later version."""
-        if data[0] != FORMAT:
+        if data[0] not in (_BEFORE, FORMAT):
             raise ValueError(f"ledger format {data[0]} is newer than this version of kpi_app reads ({FORMAT})")
         body = orjson.loads(data[1:])
         flushed = body["flushed"]

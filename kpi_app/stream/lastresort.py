@@ -12,7 +12,7 @@ import signal
 import sys
 
 #: Several threads compute at once where none of them needs the lock, and time counts as often; this many at most.
-THREADS = min(os.cpu_count() or 1, 8)
+THREADS = 8
 
 
 def prepare() -> None:
@@ -23,4 +23,9 @@ def prepare() -> None:
 
 def put_off(limit_s: float) -> None:
     """End the process when it computes for so long, counted from now."""
-    signal.setitimer(signal.ITIMER_PROF, limit_s * THREADS)
+    signal.setitimer(signal.ITIMER_PROF, limit_s * min(_cores(), THREADS))
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -65,16 +65,16 @@ class Signs:
 
     def _lines(self) -> list[tuple[str, Sign]]:
         """Those of all partitions, and those of each one: a partition whose turn does not come is stuck, too."""
-        read = {n: partition.state.ledger.next_offset for n, partition in self._owned.partitions.items()}
-        waiting = [n for n, partition in sorted(self._owned.partitions.items()) if _waits(partition)]
+        read = {n: _read(partition) for n, partition in sorted(self._owned.partitions.items())}
+        waiting = {n: _is_seen(self._owned.partitions[n]) for n in read if lag(self._owned.partitions[n])}
         if not waiting:
             return []
         each = [
-            (f"lines {n}", Sign(f"lines wait, and none of partition {n} was read", read[n], times=TURNS))
-            for n in waiting
+            (f"lines {n}", Sign(f"lines wait, and none of partition {n} was read", read[n], times=TURNS, known=known))
+            for n, known in waiting.items()
         ]
-        what = f"lines wait in partitions {waiting}, and none was read"
-        return [("lines", Sign(what, tuple(sorted(read.items())))), *each]
+        what = f"lines wait in partitions {list(waiting)}, and none was read"
+        return [("lines", Sign(what, tuple(read.items()), known=any(waiting.values()))), *each]
 
     def _saved(self) -> list[tuple[str, Sign]]:
         return [
@@ -91,7 +91,11 @@ class Signs:
         ]
 
 
-def _waits(partition: Partition) -> bool:
-    """Whether there are lines, by a look of just now: a partition without a leader can't be read, nor its end seen."""
-    watched = partition.watched
-    return watched is not None and monotonic() - watched.at_s < WATCH_VALID_S and bool(lag(partition))
+def _read(partition: Partition) -> tuple[int, int]:
+    """How far it was read: what is passed over, since its transaction was aborted, moves the position alone."""
+    return partition.state.ledger.next_offset, partition.watched.seen.position if partition.watched else -1
+
+
+def _is_seen(partition: Partition) -> bool:
+    """Whether its end was seen just now: a partition without a leader can't be read, nor its end seen."""
+    return partition.watched is not None and monotonic() - partition.watched.at_s < WATCH_VALID_S

@@ -53,9 +53,10 @@ class TablePartition:
 
     def files(self) -> Iterator[SeenFile]:
         """All files that lines are known again of."""
-        for key, value in self._db.items():
-            if key.startswith(PREFIX):
-                yield SeenFile.decode(value)
+        for key, value in self._db.items(from_key=PREFIX):
+            if not key.startswith(PREFIX):
+                return
+            yield SeenFile.decode(value)
 
     def load(self, key: SegmentKey) -> bytes:
         """The bytes of a segment that the index says is here."""

@@ -24,6 +24,8 @@ class Sign(NamedTuple):
     #: This may take longer than the rest by so many seconds, and by this factor.
     more_s: float = 0.0
     times: float = 1.0
+    #: Whether it is known that it is waited for now. While it is not, it does not age, and is not forgotten.
+    known: bool = True
     #: Name, or its beginning, of the threads whose stacks tell where it hangs.
     thread: str = ""
 
@@ -47,22 +49,22 @@ class Vigil:
     def __init__(self, limit_s: float, every_s: float) -> None:
         self._limit_s = limit_s
         self._every_s = every_s
-        self._lived_s = 0.0
         self._last_s: float | None = None
-        self._since: dict[str, tuple[Hashable, float]] = {}
+        self._waited: dict[str, tuple[Hashable, float]] = {}
 
     def look(self, signs: Mapping[str, Sign], now_s: float) -> Stall | None:
         """The sign that comes closest to its limit; None without signs. What is not waited for any more is left out."""
-        if self._last_s is not None:
-            self._lived_s += min(now_s - self._last_s, MOST * self._every_s)
+        lived_s = 0.0 if self._last_s is None else min(now_s - self._last_s, MOST * self._every_s)
         self._last_s = now_s
-        self._since = {key: self._unchanged(key, sign) for key, sign in signs.items()}
-        stalls = [self._stall(sign, self._lived_s - self._since[key][1]) for key, sign in signs.items()]
+        self._waited = {key: (sign.value, self._for_s(key, sign, lived_s)) for key, sign in signs.items()}
+        stalls = [self._stall(sign, self._waited[key][1]) for key, sign in signs.items()]
         return max(stalls, key=lambda stall: stall.share, default=None)  # of two alike the first, which is the cause
 
-    def _unchanged(self, key: str, sign: Sign) -> tuple[Hashable, float]:
-        before = self._since.get(key)
-        return before if before and before[0] == sign.value else (sign.value, self._lived_s)
+    def _for_s(self, key: str, sign: Sign, lived_s: float) -> float:
+        before = self._waited.get(key)
+        if before is None or before[0] != sign.value:
+            return 0.0
+        return before[1] + (lived_s if sign.known else 0.0)
 
     def _stall(self, sign: Sign, for_s: float) -> Stall:
         return Stall(sign.what, for_s, for_s / (self._limit_s * sign.times + sign.more_s), sign.thread)

@@ -16,8 +16,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
+from typing import Any
 
 from kpi_app.stream.bend.stop import EXIT_CODE, log, stop_worker
 from kpi_app.stream.vigil import Sign, Stall, Vigil
@@ -88,6 +89,8 @@ class Watchdog(threading.Thread):
         self._shown: Mapping[str, Sign] | None = None
         self._turning, self._going_on = Vigil(limit_s, every_s), Vigil(limit_s, every_s)
         self._over = threading.Event()
+        self._last_words = LastWords()
+        self._last_words.start()
 
     def stop(self) -> None:
         """Look no more."""
@@ -95,10 +98,17 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         """Look, until it is told not to, or until it ends the process."""
-        self._looked()
-        while not self._over.wait(self._every_s):
+        try:
             self._looked()
-            self._look(monotonic())
+            while not self._over.wait(self._every_s):
+                self._looked()
+                self._look(monotonic())
+        except BaseException as error:  # nobody would watch any more, and nobody would know
+            self._last_words.begun.set()
+            try:
+                stop_worker("its watchdog failed", error)
+            finally:
+                os._exit(EXIT_CODE)
 
     def _look(self, now_s: float) -> None:
         first = True
@@ -112,10 +122,27 @@ class Watchdog(threading.Thread):
             self._tell(str(going_on) if going_on and going_on.share >= TOLD_FROM else None)
             stall = max((each for each in (stall, going_on) if each), key=lambda each: each.share, default=None)
         if stall and stall.share >= 1 and not is_debugged():
-            end(stall)
+            end(stall, self._last_words)
 
     def _show_signs(self) -> None:
         self._shown = self._show()
+
+
+class LastWords(threading.Thread):
+    """Ends the process when its last words, once they have `begun`, take too long.
+
+    It is there from the start: a process that hangs may be one that gets no more threads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="last words", daemon=True)
+        self.begun = threading.Event()
+
+    def run(self) -> None:
+        """Wait for the end."""
+        self.begun.wait()
+        sleep(LAST_WORDS_S)
+        os._exit(EXIT_CODE)
 
 
 async def keep_asking(ask: Callable[[], Awaitable[object]]) -> None:
@@ -128,11 +155,9 @@ async def keep_asking(ask: Callable[[], Awaitable[object]]) -> None:
             log.debug("Kafka was asked in vain: %s: %s", type(error).__name__, error)
 
 
-def end(stall: Stall) -> None:
+def end(stall: Stall, last_words: LastWords) -> None:
     """End the process, and say why, in one line; behind the stacks that tell where something hangs."""
-    last = threading.Timer(LAST_WORDS_S, os._exit, (EXIT_CODE,))
-    last.daemon = True
-    last.start()
+    last_words.begun.set()
     for name, stack in _stacks(stall.thread):
         log.error("thread %s stands at\n%s", name, stack)
     stop_worker(f"no progress: {stall}")
@@ -150,6 +175,9 @@ def _stacks(threads: str) -> list[tuple[str, str]]:
 
 def is_debugged() -> bool:
     """Whether somebody steps through this process: then it stands still for as long as they like."""
+    monitoring: Any = getattr(sys, "monitoring", None)  # since Python 3.12
+    if monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None:
+        return True
     return any(map(_is_traced, sys._current_frames().values()))
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from kpi_app.stream.bend import Seen
 from kpi_app.stream.partition import Watched
 from kpi_app.stream.signs import REBALANCE_S, Signs
-from kpi_app.stream.vigil import Sign
+from kpi_app.stream.vigil import Sign, Vigil
 from tests.web.worker import Partition, line
 
 
@@ -92,8 +92,37 @@ def test_lines_that_wait_are_to_be_read() -> None:
 
 
 def test_a_partition_whose_end_is_not_seen_can_not_be_read_either() -> None:
-    """It has no leader: starting again would not give it one."""
-    assert list(Worker({0: watched(Partition(), 5, ago_s=60)}, frozenset({0})).signs()) == ["kafka"]
+    """It has no leader: starting again would not give it one. One of which nothing was ever seen has no lines."""
+    worker = Worker({0: watched(Partition(), 5, ago_s=60), 1: Partition()}, frozenset({0, 1}))
+    signs = worker.signs()
+    assert {key: sign.known for key, sign in signs.items()} == {"kafka": True, "lines": False, "lines 0": False}
+    worker.partitions[1] = watched(Partition(), 5)
+    assert worker.signs()["lines"].known
+    assert not worker.signs()["lines 0"].known
+
+
+def test_a_reader_that_is_stuck_ends_though_ends_are_not_seen_all_the_time() -> None:
+    """A broker of three is away: looks fail now and then, for longer than they are good for."""
+    vigil, stall = Vigil(120.0, 1.0), None
+    worker = Worker({0: Partition()}, frozenset({0}))
+    for second in range(300):
+        worker.answers += 1
+        watched(worker.partitions[0], 5, ago_s=60 if second % 10 > 6 else 0)
+        stall = vigil.look(worker.signs(), float(second))
+    assert stall is not None
+    assert stall.share >= 1
+    assert stall.what == "lines wait in partitions [0], and none was read"
+
+
+def test_a_reader_that_passes_over_aborted_records_goes_on() -> None:
+    """None of them was a line: the position moves, and what was read does not."""
+    worker = Worker({0: Partition().seen(delivered=0, position=100_000, end=50_000_000)}, frozenset({0}))
+    before = worker.signs()
+    worker.partitions[0].seen(delivered=0, position=200_000, end=50_000_000)
+    after = worker.signs()
+    assert before.keys() == after.keys() >= {"lines", "lines 0"}
+    assert before["lines"].value != after["lines"].value
+    assert before["lines 0"].value != after["lines 0"].value
 
 
 def test_what_was_read_is_to_be_saved() -> None:

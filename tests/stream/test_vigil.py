@@ -36,6 +36,18 @@ def test_what_was_not_waited_for_meanwhile_begins_anew() -> None:
     assert share((float(n), none if n == 8 else some) for n in range(12)) == 0.2
 
 
+def test_what_is_not_known_for_a_moment_does_not_begin_anew() -> None:
+    """Time of which it is not known does not count; what went before is kept."""
+    looks = [(float(n), {"lines": Sign("no lines", 7, known=n % 5 != 0)}) for n in range(11)]
+    assert share(looks) == 0.8
+    assert share([*looks, (11.0, {"lines": Sign("no lines", 8, known=False)})]) == 0
+
+
+def test_what_is_never_known_does_not_stall() -> None:
+    """A partition that has no leader, for ever."""
+    assert share((float(n), {"lines": Sign("no lines", 7, known=False)}) for n in range(100)) == 0
+
+
 def test_time_that_was_not_lived_through_does_not_count() -> None:
     """A process that was stopped for an hour between two looks, which count for two."""
     stopped = [(n + (3_600 if n > 4 else 0), {"kafka": Sign("no answer", 0)}) for n in range(9)]

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +11,12 @@ import pytest
 
 from kpi_app.stream import watchdog
 from kpi_app.stream.vigil import Sign, Stall
-from kpi_app.stream.watchdog import Watchdog
+from kpi_app.stream.watchdog import LastWords, Watchdog
 
 LIMIT_S = 0.4
+
+#: What fails instead of hanging.
+GENEROUS_S = 30.0
 
 
 class Ended:
@@ -25,7 +27,7 @@ class Ended:
         self.stalls: list[Stall] = []
         self.over = threading.Event()
 
-    def end(self, stall: Stall) -> None:
+    def end(self, stall: Stall, _: LastWords) -> None:
         self.stalls.append(stall)
         self.over.set()
 
@@ -59,7 +61,7 @@ def watch(ended: Ended, fetching: asyncio.AbstractEventLoop, signs: Mapping[str,
 async def test_what_does_not_change_is_told_and_then_ends_it(ended: Ended, fetching: asyncio.AbstractEventLoop) -> None:
     """From half of the time on `/readyz` has it."""
     dog = watch(ended, fetching, {"lines": Sign("lines wait", 7)})
-    await asyncio.to_thread(ended.over.wait)
+    assert await asyncio.to_thread(ended.over.wait, GENEROUS_S)
     dog.stop()
     assert ended.told[0] is None
     assert "lines wait for 0 s" in ended.told
@@ -69,8 +71,9 @@ async def test_what_does_not_change_is_told_and_then_ends_it(ended: Ended, fetch
 async def test_a_worker_without_signs_is_left_alone(ended: Ended, fetching: asyncio.AbstractEventLoop) -> None:
     """Nothing is waited for, the loops turn."""
     dog = watch(ended, fetching, {})
-    while len(ended.told) < 60:  # noqa: ASYNC110  a thread adds to it; twenty looks are the limit
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(GENEROUS_S):
+        while len(ended.told) < 60:  # noqa: ASYNC110  a thread adds to it; twenty looks are the limit
+            await asyncio.sleep(0.01)
     dog.stop()
     assert set(ended.told) == {None}
     assert not ended.stalls
@@ -81,10 +84,10 @@ async def test_a_loop_that_stands_still_ends_it_whatever_it_showed_before(
 ) -> None:
     """What was shown last is not judged any more: the loop is the reason."""
     dog = watch(ended, fetching, {"lines": Sign("lines wait", 7)})
-    while not ended.told:  # noqa: ASYNC110  a thread sets it
-        await asyncio.sleep(0.01)
-    while not ended.over.is_set():
-        time.sleep(0.01)  # noqa: ASYNC251  that is the fault
+    async with asyncio.timeout(GENEROUS_S):
+        while not ended.told:  # noqa: ASYNC110  a thread sets it
+            await asyncio.sleep(0.01)
+    assert ended.over.wait(GENEROUS_S), "this loop stands still meanwhile"
     dog.stop()
     assert ended.stalls[0].what == "the worker's loop has not turned"
     assert ended.stalls[0].thread == threading.current_thread().name
@@ -95,9 +98,10 @@ async def test_the_other_loop_is_watched_as_well(ended: Ended, fetching: asyncio
     dog = watch(ended, fetching, {})
     release = threading.Event()
     fetching.call_soon_threadsafe(release.wait)
-    await asyncio.to_thread(ended.over.wait)
+    over = await asyncio.to_thread(ended.over.wait, GENEROUS_S)
     release.set()
     dog.stop()
+    assert over
     assert ended.stalls[0].what == "the fetching loop has not turned"
 
 
@@ -107,11 +111,11 @@ def test_last_words_are_one_line_behind_the_stacks(
     """Those of the threads that hang, and no others."""
     codes: list[int] = []
     hang = threading.Event()
-    thread = threading.Thread(target=hang.wait, name="asyncio_0")
+    thread = threading.Thread(target=hang.wait, args=(GENEROUS_S,), name="asyncio_0")
     thread.start()
     monkeypatch.setattr(watchdog, "os", SimpleNamespace(_exit=codes.append))
     monkeypatch.setattr("kpi_app.stream.bend.stop.end", codes.append)
-    watchdog.end(Stall("a batch of partition 3 has been folded", 120.4, 1.0, "asyncio_"))
+    watchdog.end(Stall("a batch of partition 3 has been folded", 120.4, 1.0, "asyncio_"), LastWords())
     hang.set()
     thread.join()
     stack, line = [record.getMessage() for record in caplog.records]
@@ -126,9 +130,63 @@ def test_a_log_that_nobody_reads_does_not_keep_it(monkeypatch: pytest.MonkeyPatc
     ended = threading.Event()
     monkeypatch.setattr(watchdog, "LAST_WORDS_S", 0.01)
     monkeypatch.setattr(watchdog, "os", SimpleNamespace(_exit=lambda code: ended.set()))
-    monkeypatch.setattr(watchdog, "stop_worker", lambda _: ended.wait())
-    watchdog.end(Stall("lines wait", 120.0, 1.0, ""))
+    monkeypatch.setattr(watchdog, "stop_worker", lambda _: ended.wait(GENEROUS_S))
+    last_words = LastWords()
+    last_words.start()
+    watchdog.end(Stall("lines wait", 120.0, 1.0, ""), last_words)
     assert ended.is_set()
+    last_words.join(GENEROUS_S)
+
+
+async def test_a_process_that_gets_no_more_threads_ends_as_well(
+    fetching: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hangs may have taken them all."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    said, codes, over = list[str](), list[int](), threading.Event()
+    monkeypatch.setattr(watchdog, "os", SimpleNamespace(_exit=lambda code: (codes.append(code), over.set())))
+    monkeypatch.setattr(watchdog, "stop_worker", lambda what, *_: (said.append(what), dog.stop(), over.set()))
+    monkeypatch.setattr(watchdog, "LAST_WORDS_S", 0.0)
+    dog = Watchdog(LIMIT_S, {"fetching": fetching}, lambda: {"lines": Sign("lines wait", 7)}, lambda _: None)
+    dog.start()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    async with asyncio.timeout(GENEROUS_S):
+        while not over.is_set():  # noqa: ASYNC110  a thread sets it
+            await asyncio.sleep(0.01)
+    dog.join(GENEROUS_S)
+    dog._last_words.join(GENEROUS_S)
+    assert said == ["no progress: lines wait for 0 s"]
+    assert codes == [70]
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_a_watchdog_that_fails_ends_the_process(
+    is_heard: bool, fetching: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would watch any more; whether its last words can be said or not."""
+
+    def stop_worker(what: str, error: BaseException) -> None:
+        said.append(f"{what}: {error}")
+        if not is_heard:
+            raise BrokenPipeError
+
+    def fail() -> None:
+        raise MemoryError("no memory")
+
+    said, codes = list[str](), list[int]()
+    monkeypatch.setattr(watchdog, "os", SimpleNamespace(_exit=codes.append))
+    monkeypatch.setattr(watchdog, "stop_worker", stop_worker)
+    monkeypatch.setattr(watchdog, "LAST_WORDS_S", 0.0)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    dog = Watchdog(LIMIT_S, {"fetching": fetching}, dict, lambda _: None, fail)
+    dog.start()
+    await asyncio.to_thread(dog.join, GENEROUS_S)
+    await asyncio.to_thread(dog._last_words.join, GENEROUS_S)
+    assert said == ["its watchdog failed: no memory"]
+    assert codes == [70, 70], "by itself, and by the thread that cuts its last words off"
 
 
 def test_who_steps_through_it_is_not_disturbed() -> None:
@@ -144,3 +202,13 @@ def test_who_steps_through_it_is_not_disturbed() -> None:
 
     assert not watchdog.is_debugged()
     assert stepped()
+
+
+@pytest.mark.parametrize(("tool", "is_debugged"), [("pdb", True), (None, False)])
+def test_a_debugger_that_leaves_no_trace_in_frames_is_known(
+    tool: str | None, is_debugged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since Python 3.12 it may register itself instead."""
+    monitoring = SimpleNamespace(DEBUGGER_ID=0, get_tool=lambda number: tool if number == 0 else "coverage")
+    monkeypatch.setattr(sys, "monitoring", monitoring, raising=False)
+    assert watchdog.is_debugged() == is_debugged

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -18,6 +19,7 @@ from faust.types import TP, ConsumerMessage
 from kpi_app.stream.bend import member, rights
 from kpi_app.stream.bend.fetched import BareResults, Record, Whole
 from kpi_app.stream.bend.identity import identify
+from kpi_app.stream.bend.stop import log
 
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
 #: under way per broker, a fetch of quiet partitions would hold back the busy ones for that long.
@@ -45,7 +47,7 @@ class Batch(NamedTuple):
 class Look(NamedTuple):
     """What the brokers say of the source topic."""
 
-    #: Made with the topic, of no other one; empty where the broker is too old to have any.
+    #: Made with the topic, of no other one; empty where the broker is too old to have any, or did not say.
     topic_id: str
     #: By partition; those without a position are left out.
     seen: dict[int, "Seen"]
@@ -131,9 +133,22 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     async def _look(self, topic: str, numbers: Iterable[int]) -> Look:
         async with asyncio.timeout(LOOK_S):
-            topic_id = await identify(self._ensure_consumer(), topic)
-            self.answers += 1
-            return Look(topic_id, await self._seen([TP(topic, number) for number in numbers]))
+            tps = [TP(topic, number) for number in numbers]
+            topic_id = await self._identify(topic, LOOK_S / 2 if tps else LOOK_S)
+            seen = await self._seen(tps)
+            self.answers += bool(seen)
+            return Look(topic_id, seen)
+
+    async def _identify(self, topic: str, limit_s: float) -> str:
+        """The topic's id; not known where the one broker that is asked does not answer: others may know the ends."""
+        try:
+            async with asyncio.timeout(limit_s):
+                topic_id = await identify(self._ensure_consumer(), topic)
+        except (KafkaError, TimeoutError) as error:
+            log.debug("a broker was asked for the topic in vain: %s: %s", type(error).__name__, error)
+            return ""
+        self.answers += 1
+        return topic_id
 
     async def _seen(self, tps: Iterable[TP]) -> dict[int, Seen]:
         consumer = self._ensure_consumer()
