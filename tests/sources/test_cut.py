@@ -3,9 +3,6 @@
 What is sent is kept in a list instead of a topic, so that the cut and the kill come between two sends, always the same.
 """
 
-# ruff: noqa: ASYNC240 - the tests write small files between two awaits, as a web server would
-
-import asyncio
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
