@@ -14,7 +14,7 @@ CREATE TABLE source_file (
     arrived int8multirange NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     PRIMARY KEY (topic, partition, file_key)
-) WITH (fillfactor = 50);  -- the rows of files that are written to are rewritten with every flush
+) WITH (fillfactor = 50);  -- room beside a row for its next version; a long `arrived` is kept elsewhere (TOAST)
 COMMENT ON TABLE source_file IS
     'What each source partition has seen of each file, as of the offset in its ledger row: of the 1,024 latest files.';
 COMMENT ON COLUMN source_file.topic IS 'Topic of the raw records.';

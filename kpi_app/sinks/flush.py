@@ -22,6 +22,8 @@ _SQL = queries.load("flush")
 
 #: Segments a statement; more gained nothing, and each one is held in memory twice.
 _CHUNK = 1_000
+#: Files a statement: one has up to 1,024 stretches, some 25 kB of text.
+_FILES_CHUNK = 50
 
 
 async def open_ledgers(session: Session, topic: str, partitions: Iterable[int]) -> None:
@@ -105,8 +107,10 @@ async def mark_windows(session: Session, flush: Flush, windows: set[datetime], w
 async def write_files(session: Session, flush: Flush, held: int) -> None:
     """Write what came of files after offset `held`, and forget what the state has forgotten."""
     changed = [each for each in flush.files.changed if each.touched > held]
+    for start in range(0, len(changed), _FILES_CHUNK):
+        chunk = changed[start : start + _FILES_CHUNK]
+        await session.execute(_SQL["write_files"], flush.topic, flush.partition, *_columns_of(chunk))
     if changed:
-        await session.execute(_SQL["write_files"], flush.topic, flush.partition, *_columns_of(changed))
         await session.execute(_SQL["forget_files"], flush.topic, flush.partition, flush.files.kept_from)
 
 

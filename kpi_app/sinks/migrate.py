@@ -13,6 +13,8 @@ from kpi_app.sinks.connect import Database, Limits, Session
 
 _SQL = queries.load("migrate")
 
+#: The first Postgres that has multiranges.
+_OLDEST = 14
 
 #: Told, before each file, how many of how many are applied, and its name.
 OnFile = Callable[[int, int, str], None]
@@ -48,7 +50,8 @@ async def migrate(
     """Apply what was not applied yet and set the time zone of the views; returns the names of what was applied.
 
     Safe to run by many at once. `told` hears which file is next. Raises `UserError` when the database can't be
-    reached or used, when a file that was applied has changed since or is not known here, and for an unknown time zone.
+    reached or used or is older than Postgres 14, when a file that was applied has changed since or is not known here,
+    and for an unknown time zone.
     """
     files = migrations() if files is None else files
     _check_zone(timezone)
@@ -75,6 +78,7 @@ async def pending(session: Session, files: Sequence[Migration]) -> list[Migratio
 
 
 async def _migrate(database: Database, files: Sequence[Migration], timezone: str, told: OnFile) -> list[str]:
+    await _check_version(database)
     applied: list[str] = []
     while file := await _apply_next(database, files, told):
         applied.append(file.name)
@@ -95,6 +99,13 @@ async def _apply_next(database: Database, files: Sequence[Migration], told: OnFi
         await session.execute(todo[0].sql)
         await session.execute(_SQL["record"], todo[0].name, todo[0].sha256)
         return todo[0]
+
+
+async def _check_version(database: Database) -> None:
+    async with database.session() as session:
+        version = int(await session.value(_SQL["version"]))
+    if version < _OLDEST:
+        raise UserError(f"Postgres at {database.where} is version {version}: {_OLDEST} or newer is needed")
 
 
 def _check_zone(timezone: str) -> None:

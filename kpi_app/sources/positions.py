@@ -16,12 +16,13 @@ import hashlib
 import logging
 import os
 import socket
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 #: More files than this are remembered by nobody: the ones that were shipped longest ago are forgotten.
 _MAX_FILES = 10_000
+#: Where Linux says which boot this is, and who says so on macOS: by its full path, nobody else's program.
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ASK_BOOT_ID = ("/usr/sbin/sysctl", "-n", "kern.bootsessionuuid")
 
 
 @dataclass(frozen=True)
@@ -224,10 +228,12 @@ class Positions:
 @cache
 def boot() -> str:
     """What names the time since this machine was started; where it can't be told, since this program was."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return uuid4().hex
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text().strip()
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        said = subprocess.run(_ASK_BOOT_ID, capture_output=True, check=True, timeout=5)  # noqa: S603  a constant
+        return str(UUID(said.stdout.decode().strip()))
+    return uuid4().hex
 
 
 def _hash(tail: Tail, size: int) -> str:

@@ -167,7 +167,7 @@ class Shipper:
     async def _finish(self, tail: Tail) -> None:
         """Read the file to its end, where a last line may lack its newline."""
         await self._read(tail)
-        if block := tail.rest():
+        if (block := tail.rest()) and not tail.is_replaced():  # else it may be half of each content
             await self._send(tail, block)
         tail.close()
 
@@ -176,6 +176,9 @@ class Shipper:
         await self._resume(tail)
         lines = 0
         while block := tail.read():
+            if tail.is_replaced():  # the block may be of the new content, which must not have the old one's name
+                await self._begin_anew(tail)
+                continue
             await self._send(tail, block)
             lines += len(block.lines)
         return lines

@@ -141,11 +141,16 @@ class Tail:
         return self._block([self._pending], end, b"")
 
     def is_replaced(self) -> bool:
-        """Whether other content has taken the place of what was read: `copytruncate`."""
+        """Whether other content has taken the place of what was read: `copytruncate`.
+
+        Asked after a read it is about that one, too: what was read of the old content before the cut may be called
+        replaced, what was read of the new one never passes as the old one's. But for content that begins with the
+        same bytes, all of `HEAD_BYTES` or as many as were there, and is as long by now: nothing tells that.
+        """
         if self.is_gzip:
             return False
         head = os.pread(self._raw.fileno(), HEAD_BYTES, 0)
-        if not head.startswith(self._head) or self.size < self._offset + self._pending_bytes:
+        if not head.startswith(self._head) or self.size < self._raw.tell():
             return True
         self._head = head
         return False
@@ -188,7 +193,11 @@ class Tail:
         if self._unread:
             data, self._unread = self._unread, b""
             return data
-        return self._read(BLOCK_BYTES - self._stream.tell() % BLOCK_BYTES)
+        begins = self._stream.tell()
+        data = self._read(BLOCK_BYTES - begins % BLOCK_BYTES)
+        if begins <= len(self._head) < HEAD_BYTES:  # as it was read: a later look may find other content there
+            self._head += data[len(self._head) - begins : HEAD_BYTES - begins]
+        return data
 
     def _cut(self, data: bytes) -> Block | None:
         """Up to the last newline; the rest is kept for what comes."""

@@ -15,6 +15,7 @@ from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS, EXAMPLE
 from kpi_app.feeds.base import Reading
 from kpi_app.feeds.envelope import decode_placed
+from kpi_app.sinks import flush as steps
 from kpi_app.sinks.base import Files, Flush, StoredSegment
 from kpi_app.sinks.reset import reset
 from tests.sinks.owner import RULES, TOPIC
@@ -121,6 +122,20 @@ async def test_rotation_begins_a_row_of_its_own(store: Store) -> None:
         ("web-2", "/var/log/access.log", "b", 20),
     ]
     assert await store.eye.fetchval("SELECT duplicates FROM ingest_ledger") == 0
+
+
+async def test_many_files_come_in_small_statements(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one has up to 1,024 stretches: all that a partition remembers would be 25 MB at once."""
+    sizes: list[int] = []
+    monkeypatch.setattr(steps, "_FILES_CHUNK", 3)
+    columns = steps._columns_of
+    monkeypatch.setattr(steps, "_columns_of", lambda files: sizes.append(len(files)) or columns(files))
+    sink, reader = await store.sink(), Reader()
+    for number in range(8):
+        reader.read([(0, 10), (20, 30)], file=str(number))
+    await sink.flush(reader.checkpoint())
+    assert await completeness(store) == {str(number): (1, 0, 30, 20, 10) for number in range(8)}
+    assert sizes == [3, 3, 2]
 
 
 async def test_duplicates_are_in_the_books(store: Store) -> None:

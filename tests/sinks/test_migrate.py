@@ -6,6 +6,7 @@ import hashlib
 import pytest
 
 from kpi_app.errors import UserError
+from kpi_app.sinks import migrate as subject
 from kpi_app.sinks.check import check_connection
 from kpi_app.sinks.migrate import Migration, migrate, migrations
 from tests.conftest import connected
@@ -57,6 +58,14 @@ async def test_older_program_is_refused(database: str) -> None:
         await migrate(database)
     with pytest.raises(UserError, match=r"9999_z\.sql.*upgrade"):
         await check_connection(database)
+
+
+async def test_older_postgres_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, before anything is made there: a migration would end in an error of syntax."""
+    monkeypatch.setattr(subject, "_OLDEST", 99)
+    with pytest.raises(UserError, match=r"^Postgres at \S+ is version \d\d: 99 or newer is needed$"):
+        await migrate(database)
+    assert await _value(database, "SELECT to_regclass('kpi_migration')") is None
 
 
 async def test_file_that_fails_leaves_nothing(database: str) -> None:

@@ -406,3 +406,32 @@ def test_save_replaces_the_file_as_a_whole(data: Path, path: Path, monkeypatch: 
         shipped(data, path, len(LINES))
     monkeypatch.undo()
     assert resumed(data, path) == (MIDDLE, "access.log")
+
+
+@pytest.mark.parametrize(
+    ("says", "is_known"),
+    [
+        ("echo 3F2504E0-4F89-11D3-9A0C-0305E82C3301", True),
+        ("echo no such oid", False),
+        ("exit 1", False),
+        ("printf '\\377'", False),
+    ],
+)
+def test_the_boot_where_there_is_no_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, is_known: bool
+) -> None:
+    """A command says it, as on macOS; whatever else it says, the names of this run are used in this run only."""
+    monkeypatch.setattr(subject, "_BOOT_ID", tmp_path / "none")
+    monkeypatch.setattr(subject, "_ASK_BOOT_ID", ("/bin/sh", "-c", says))
+    ask = subject.boot.__wrapped__
+    assert (ask() == ask()) is is_known
+    if is_known:
+        assert ask() == "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
+
+
+def test_the_boot_where_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither file nor program."""
+    monkeypatch.setattr(subject, "_BOOT_ID", tmp_path / "none")
+    monkeypatch.setattr(subject, "_ASK_BOOT_ID", (str(tmp_path / "none"),))
+    ask = subject.boot.__wrapped__
+    assert ask() != ask()

@@ -192,6 +192,26 @@ def test_replaced_content_is_noticed(path: Path, new: bytes) -> None:
     tail.close()
 
 
+@pytest.mark.parametrize("read", [b"", b"one\n"], ids=["begun empty", "begun with a line"])
+def test_content_replaced_before_or_after_a_read_is_noticed_after_it(path: Path, read: bytes) -> None:
+    """Asked once a block is in hand: other content, longer by now, came just before that was read, or just after."""
+    for before in (True, False):
+        path.write_bytes(read)
+        tail = Tail(path)
+        read_all(tail, last_line=False)
+        append(path, b"two\nthree\n")
+        if before:
+            assert tail.read()
+            append(path, b"four\n")
+            path.write_bytes(b"quite another and longer line\n" * 3)
+            assert tail.read()
+        else:
+            assert tail.read()
+            path.write_bytes(b"quite another and longer line\n" * 3)
+        assert tail.is_replaced()
+        tail.close()
+
+
 @pytest.mark.parametrize("spoil", [lambda data: data[:-9], lambda data: data[:60] + b"\0" * 40 + data[100:]])
 def test_damaged_gzip_is_the_users_error(path: Path, spoil: object) -> None:
     """What can be unpacked is read; then one clear line says that the file is damaged."""

@@ -1,5 +1,9 @@
 -- Queries of kpi_app/sinks/migrate.py. A query starts at "-- name --", its description follows.
 
+-- version --
+-- The server's major version.
+SELECT current_setting('server_version_num')::integer / 10000;
+
 -- lock --
 -- Lets one worker at a time migrate, until its transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended('kpi_app/migrate', 0));
