@@ -112,7 +112,7 @@ async def test_a_worker_with_a_fold_that_hangs_ends_and_says_where(rig: Rig) -> 
 
 async def test_a_worker_whose_interpreter_is_kept_by_one_thread_ends_and_says_where(rig: Rig) -> None:
     """Neither the loop nor the watchdog runs: the kernel ends it, by the time that it computes."""
-    worker = start(rig, "a_fold_keeps_the_lock")
+    worker = start(rig, "a_fold_keeps_the_lock", stall_after_s=LIMIT_S / 2)  # of computing, times the cores
     await ready(worker)
     await rig.send()
     assert await rig.ended(worker) == -signal.SIGPROF
