@@ -1,11 +1,13 @@
 """The topics: their names, and making them with the partitions and settings that the design needs."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    InvalidPartitionsError,
     KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -97,8 +99,9 @@ async def _ensure(
         return partitions
     found = await (_count_visible if for_code(code) in _NO_RIGHTS else _count)(client, topic, code)
     if config is not None and found < partitions:
-        grown = await client.create_partitions({topic: NewPartitions(total_count=partitions)})
-        _check(topic, grown.topic_errors[0][1])
+        with suppress(InvalidPartitionsError):  # it has as many by now: another worker was quicker
+            grown = await client.create_partitions({topic: NewPartitions(total_count=partitions)})
+            _check(topic, grown.topic_errors[0][1])
         return partitions
     return found
 
