@@ -167,15 +167,17 @@ class Worker:
         """Go by the port of the command line, where there is one; nothing is open in the directory yet."""
         conf, data_dir = self.app.conf, Path(self._data_dir(web_port))
         if conf.datadir != data_dir:
-            with catch_warnings(action="ignore", category=AlreadyConfiguredWarning):
-                conf.datadir = data_dir
+            self._configure("datadir", data_dir)
 
     def _take_place(self) -> None:
         """The place in the group is that of the data directory, which this process holds from here on."""
         conf = self.app.conf
-        place = take_place(Path(conf.datadir), str(conf.canonical_url))
+        self._configure("consumer_group_instance_id", take_place(Path(conf.datadir), str(conf.canonical_url)))
+
+    def _configure(self, name: str, value: object) -> None:
+        """Set one of faust's settings that is known only now, before it is read."""
         with catch_warnings(action="ignore", category=AlreadyConfiguredWarning):
-            conf.consumer_group_instance_id = place
+            setattr(self.app.conf, name, value)
 
     async def _check_sink(self) -> None:
         try:

@@ -85,21 +85,21 @@ def load_state(
     meta = table.meta()
     if meta and meta.overtaken >= 0:
         raise StopWorker(set_back(topic, number, meta))
+
+    def check(what: str, offset: int) -> None:
+        if meta is None or offset > meta.offset:
+            raise StopWorker(
+                f"partition {number}: {what} of offset {offset} is ahead of its books "
+                f"({meta.offset if meta else 'none'}): the changelog was written by something else"
+            )
+
     live = {}
     for key, data in table.segments():
         live[key] = segments.head(data)
-        if meta is None or live[key].offset > meta.offset:
-            raise StopWorker(
-                f"partition {number}: segment {key} of offset {live[key].offset} is ahead of its books "
-                f"({meta.offset if meta else 'none'}): the changelog was written by something else"
-            )
+        check(f"segment {key}", live[key].offset)
     seen = {each.file.key: each for each in table.files()}
     for each in seen.values():
-        if meta is None or each.touched > meta.offset:
-            raise StopWorker(
-                f"partition {number}: file {each.file.name!r} of offset {each.touched} is ahead of its books "
-                f"({meta.offset if meta else 'none'}): the changelog was written by something else"
-            )
+        check(f"file {each.file.name!r}", each.touched)
     return PartitionState(rules, measures, table.load, meta, live, birth=uuid4().hex, seen=seen)
 
 

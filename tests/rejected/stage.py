@@ -1,5 +1,6 @@
 """A raw topic with its dead letters, and a worker's reading of it without a worker: same fold, same letters."""
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
 
@@ -18,6 +20,7 @@ from kpi_app.feeds.base import Reading
 from kpi_app.rejected.command import summary_of
 from kpi_app.rejected.letters import Place
 from kpi_app.rejected.outcome import Outcome
+from kpi_app.rejected.outgoing import Outgoing
 from kpi_app.rejected.replay import Replay
 from kpi_app.rejected.summary import Summary
 from kpi_app.settings import Settings
@@ -102,6 +105,23 @@ class Stage:
         run = Replay(self.settings.model_copy(update=settings), reason, dry)
         await run.run(lambda done, total: None)
         return run.outcome
+
+    async def held_replay(
+        self, step: str, go_on: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> "asyncio.Task[Outcome]":
+        """A replay that has come to a step of `Outgoing`, and waits in front of it; later ones pass."""
+        stopped, original = asyncio.Event(), getattr(Outgoing, step)
+
+        async def paused(self: Outgoing, *arguments: Any) -> None:
+            stopped.set()
+            await go_on.wait()
+            await original(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Outgoing, step, paused)
+            held = asyncio.create_task(self.replay())
+            await stopped.wait()
+        return held
 
     async def listed(self, reason: str | None = None) -> Summary:
         """What `kpi rejected` lists."""

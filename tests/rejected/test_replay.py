@@ -142,18 +142,8 @@ async def test_a_killed_replay_has_sent_nothing_twice(stage: Stage, step: str, w
 async def test_the_later_one_of_two_replays_wins(stage: Stage, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The earlier one is fenced, says so, and nothing of its transaction is there."""
     await rejected(stage)
-    stopped, go_on = asyncio.Event(), asyncio.Event()
-    original = getattr(Outgoing, step)
-
-    async def paused(self: Outgoing, *arguments: Any) -> None:
-        stopped.set()
-        await go_on.wait()
-        await original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Outgoing, step, paused)
-        earlier = asyncio.create_task(stage.replay())
-        await stopped.wait()
+    go_on = asyncio.Event()
+    earlier = await stage.held_replay(step, go_on, monkeypatch)
     later = await stage.replay()
     go_on.set()
     with pytest.raises(UserError, match="another `kpi rejected --replay` has begun, or Kafka ended this one's"):

@@ -1,7 +1,6 @@
 """`kpi reset` while lines are sent through again: the old replay does not go on, and nothing of it counts."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -9,7 +8,6 @@ from pydantic import SecretStr
 
 from kpi_app.errors import UserError
 from kpi_app.rejected.outcome import Fate
-from kpi_app.rejected.outgoing import Outgoing
 from kpi_app.reset import forget
 from kpi_app.sinks.migrate import migrate
 from tests.conftest import create_topic
@@ -23,18 +21,8 @@ async def test_a_reset_ends_a_replay(stage: Stage, database: str, step: str, mon
     """Whatever it was about; letters that are made anew, at the same offsets, wait for a replay of their own."""
     await migrate(database)
     await rejected(stage)
-    stopped, go_on = asyncio.Event(), asyncio.Event()
-    original = getattr(Outgoing, step)
-
-    async def paused(self: Outgoing, *arguments: Any) -> None:
-        stopped.set()
-        await go_on.wait()
-        await original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Outgoing, step, paused)
-        old = asyncio.create_task(stage.replay())
-        await stopped.wait()
+    go_on = asyncio.Event()
+    old = await stage.held_replay(step, go_on, monkeypatch)
     await forget(stage.settings.model_copy(update={"database_url": SecretStr(database)}))
     admin = AIOKafkaAdminClient(bootstrap_servers=stage.settings.brokers)
     await admin.start()

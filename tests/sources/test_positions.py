@@ -151,14 +151,20 @@ def test_another_topic_gets_everything(data: Path, path: Path) -> None:
     assert resumed(data, path) == (MIDDLE, "access.log")
 
 
+def begun(kept: Positions, path: Path) -> Tail:
+    """A file of which the first block is read, with the name that it has then."""
+    tail = Tail(path)
+    kept.resume(tail)
+    block = tail.read()
+    assert block is not None
+    kept.name(tail, block)
+    return tail
+
+
 def sent(data: Path, path: Path, acknowledged: int | None = None) -> str:
     """A run that sends the file to its end and is killed when so much is noted; returns what the file was named."""
     with positions(data) as kept:
-        tail = Tail(path)
-        kept.resume(tail)
-        block = tail.read()
-        assert block is not None
-        kept.name(tail, block)
+        tail = begun(kept, path)
         named = orjson.loads((data / "ship.json").read_bytes())
         assert any(each["file"] == tail.file for each in named["cluster/access-log"]["files"])
         if acknowledged is not None:
@@ -200,11 +206,7 @@ def test_other_content_has_another_name(data: Path, path: Path, acknowledged: in
 def test_content_in_place_of_what_was_cut_has_another_name(data: Path, path: Path) -> None:
     """`copytruncate`, noticed while the file is followed; its copy goes on under the old name."""
     with positions(data) as kept:
-        tail = Tail(path)
-        kept.resume(tail)
-        block = tail.read()
-        assert block is not None
-        kept.name(tail, block)
+        tail = begun(kept, path)
         name = tail.file
         kept.advance(tail, MIDDLE)
         shutil.copy(path, path.with_name("access.log.1"))

@@ -168,7 +168,7 @@ def test_aiokafka_keeps_options_until_start(option: str) -> None:
 
 
 def test_aiokafka_tells_what_the_group_says_in_one_place() -> None:
-    """`rights.watch` puts its own listener where aiokafka's coordination calls it."""
+    """`member.watch_place` puts its own listener where aiokafka's coordination calls it."""
     routine = inspect.getsource(GroupCoordinator._GroupCoordinator__coordination_routine)  # type: ignore[attr-defined]
     assert "await self._push_error_to_user(exc)" in routine
     assert "self._coordinator = GroupCoordinator(" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)

@@ -82,7 +82,6 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         """Start the consumer; nothing is fetched before its first assignment."""
         await super().on_start()
         member.watch_place(self._ensure_consumer())
-        rights.watch(self._ensure_consumer())
         member.watch_partitions(self._ensure_consumer(), self.app.owner.source_topic, self._assigned)
         fetcher = self._ensure_consumer()._fetcher
         self._results = fetcher._records = BareResults(fetcher._records)

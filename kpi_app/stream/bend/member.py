@@ -21,6 +21,7 @@ import aiokafka
 from aiokafka import errors
 
 from kpi_app.errors import UserError
+from kpi_app.stream.bend import rights
 from kpi_app.stream.bend.stop import stop_worker
 
 #: Where a data directory keeps its name, and what is locked in it.
@@ -102,6 +103,7 @@ def watch_place(consumer: aiokafka.AIOKafkaConsumer) -> None:
     push = coordinator._push_error_to_user
 
     def heed(error: Exception) -> Any:
+        rights.check(error)
         if not (getattr(error, "retriable", False) or coordinator._closing.done()):
             stop_worker("the group does not keep it as a member", error)
         return push(error)

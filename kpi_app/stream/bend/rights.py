@@ -6,9 +6,7 @@ ever; later faust would end in a page of tracebacks.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
 
-import aiokafka
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from kpi_app.stream.bend.stop import stop_worker
@@ -22,21 +20,10 @@ def needed() -> Iterator[None]:
     try:
         yield
     except _MISSING as error:
-        _stop(error)
+        check(error)
 
 
-def watch(consumer: aiokafka.AIOKafkaConsumer) -> None:
-    """Heed what the group says. `consumer` is started, and a member of one."""
-    coordinator = consumer._coordinator
-    push = coordinator._push_error_to_user
-
-    def heed(error: BaseException) -> Any:
-        if isinstance(error, _MISSING):
-            _stop(error)
-        return push(error)
-
-    coordinator._push_error_to_user = heed
-
-
-def _stop(missing: Exception) -> NoReturn:
-    stop_worker("Kafka does not let this user read; deploy/kafka/acls.sh grants it", missing)
+def check(error: BaseException) -> None:
+    """End the worker where that is what the error says."""
+    if isinstance(error, _MISSING):
+        stop_worker("Kafka does not let this user read; deploy/kafka/acls.sh grants it", error)
