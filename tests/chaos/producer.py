@@ -15,6 +15,10 @@ from tests.exactness.lines import STATUSES, WINDOW_S, Record, Source
 _TICK_S = 0.05
 _ASK_S = 0.2
 
+#: After how long without an answer a client is given up: librdkafka may lose its only broker for good when that is
+#: away while it asks for the cluster. No fault keeps the broker away for so long.
+SILENT_S = 30.0
+
 
 class Lines(Source):
     """The lines of the exactness tests in the shares of a log, with lists that overflow and some that do not.
@@ -58,6 +62,8 @@ class Producer(threading.Thread):
         #: Acknowledged, by partition; and the offset behind the last of them.
         self.acknowledged: Counter[int] = Counter()
         self._ends: dict[int, int] = {}
+        #: When the broker last answered, or had nothing to answer (monotonic seconds).
+        self._heard_s = time.monotonic()
         self.error: BaseException | None = None
 
     @property
@@ -90,7 +96,7 @@ class Producer(threading.Thread):
 
     def _flush(self) -> None:
         while self._client.flush(_ASK_S):
-            pass
+            self._replace_where_silent()
 
     def _send_due(self, count: int) -> None:
         partitions = self._source.partitions
@@ -101,6 +107,7 @@ class Producer(threading.Thread):
         for record in self._source.lot(per_partition, event_s / WINDOW_S):
             self._hand_over(record)
         self._client.poll(0)
+        self._replace_where_silent()
 
     def _hand_over(self, record: Record) -> None:
         while True:
@@ -123,14 +130,22 @@ class Producer(threading.Thread):
                 self.sent += 1
                 return
 
+    def _replace_where_silent(self) -> None:
+        if not len(self._client):
+            self._heard_s = time.monotonic()
+        elif time.monotonic() - self._heard_s > SILENT_S:
+            self._replace()
+
     def _replace(self) -> None:
-        """A fatal error is the end of an idempotent client: what it still had may be in the log or not."""
+        """After a fatal error an idempotent client is at its end: what it still had may be in the log or not."""
+        self._heard_s = time.monotonic()
         self.unknown += len(self._client)
         with suppress(KafkaException):
             self._client.purge()
         self._client = Client(self._config)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        self._heard_s = time.monotonic()
         if error is not None:
             self.unknown += 1
             return

@@ -104,6 +104,7 @@ async def run(stage: Stage, options: Options, began_s: float) -> Outcome:
         await asyncio.sleep(planned.pause_s)
         if monotonic() > until_s:
             break
+        await _flowing(stage)
         if not await _happen(stage, planned, outcome, began_s):
             break
     await asyncio.to_thread(stage.producer.finish)
@@ -121,6 +122,16 @@ async def run(stage: Stage, options: Options, began_s: float) -> Outcome:
     outcome.wrong += [f"worker {end.worker} ended: {end.said}" for end in stage.fleet.ends if end.wants_help]
     outcome.ends.update(f"{end.code}: {end.said[:160]}" for end in stage.fleet.ends)
     return outcome
+
+
+async def _flowing(stage: Stage) -> None:
+    """A fault that meets no lines would prove nothing."""
+    before = stage.producer.acknowledged.total()
+
+    async def more() -> bool:
+        return stage.producer.acknowledged.total() > before
+
+    await until("lines flow", more)
 
 
 async def _happen(stage: Stage, planned: Planned, outcome: Outcome, began_s: float) -> bool:

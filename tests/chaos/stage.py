@@ -69,7 +69,7 @@ async def opened(options: Options, directory: Path) -> AsyncIterator[Stage]:
     try:
         await asyncio.gather(asyncio.to_thread(kafka.start), asyncio.to_thread(postgres.start))
         await migrate(postgres.dsn)
-        await _make_topic(kafka.bootstrap, options.partitions)
+        await make_topic(kafka.bootstrap, options.partitions)
         settings = {
             "KPI_BROKERS": kafka.bootstrap,
             "KPI_DATABASE_URL": postgres.dsn,
@@ -92,7 +92,8 @@ async def opened(options: Options, directory: Path) -> AsyncIterator[Stage]:
         await asyncio.gather(asyncio.to_thread(kafka.kill), asyncio.to_thread(postgres.kill))
 
 
-async def _make_topic(brokers: str, partitions: int) -> None:
+async def make_topic(brokers: str, partitions: int) -> None:
+    """Make the topic of the lines."""
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
     try:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kpi_app.core.fold import TimeRules
 from kpi_app.core.ledger import META_KEY, Ledger, Meta
 from kpi_app.core.merge import merge
+from kpi_app.core.ranges import Ranges
 from kpi_app.core.seen import PREFIX, SeenFile
 from kpi_app.core.segment import SegmentKey
 from kpi_app.core.state import PartitionState
@@ -34,6 +35,9 @@ FOLDING = Folding(ACCESS, Reading(), RULES)
 
 #: Distance of two lines in the log: between them lie markers, and a block of late lines is soon over.
 GAP = 2_000
+
+#: Lines of the log until those of the next file begin.
+FILE_LINES = 7
 
 TOPIC = "lines"
 
@@ -76,12 +80,14 @@ class Disk:
 
 
 class Flush(NamedTuple):
-    """What a flush brings: the books, what they believe the sink has, and segments with their offsets."""
+    """What a flush brings: the books, what they believe the sink has, segments with their offsets, and files."""
 
     ledger: Ledger
     flushed: int
     dropped: int
     segments: dict[SegmentKey, tuple[int, bytes]]
+    files: list[SeenFile]
+    kept_from: int
 
 
 class SetBackTooFar(Exception):
@@ -94,7 +100,11 @@ class Sink:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.segments: dict[SegmentKey, bytes] = {}
-        self.backups = [(self.ledger, dict(self.segments))]
+        self.files: dict[bytes, SeenFile] = {}
+        self.backups = [self._copy()]
+
+    def _copy(self) -> tuple[Ledger, dict[SegmentKey, bytes], dict[bytes, SeenFile]]:
+        return self.ledger, dict(self.segments), dict(self.files)
 
     def take(self, flush: Flush) -> int:
         held = self.ledger.next_offset - 1
@@ -102,14 +112,17 @@ class Sink:
             raise SetBackTooFar
         if held >= flush.flushed and flush.ledger.next_offset - 1 > held:
             self.segments |= {key: data for key, (offset, data) in flush.segments.items() if offset > held}
+            if changed := {each.file.key: each for each in flush.files if each.touched > held}:
+                files = self.files | changed
+                self.files = {key: each for key, each in files.items() if each.touched >= flush.kept_from}
             self.ledger = flush.ledger
-            self.backups.append((self.ledger, dict(self.segments)))
+            self.backups.append(self._copy())
         return self.ledger.next_offset - 1
 
     def restore(self, back: int) -> None:
         """Be as it was so many flushes before."""
-        self.ledger, segments = self.backups[max(0, len(self.backups) - 1 - back)]
-        self.segments = dict(segments)
+        self.ledger, segments, files = self.backups[max(0, len(self.backups) - 1 - back)]
+        self.segments, self.files = dict(segments), dict(files)
 
 
 LATE = st.sampled_from([-25, -30, -60, -90])
@@ -144,12 +157,19 @@ def log_of(steps: list[Step]) -> list[Line]:
         if isinstance(step, Again):
             value = lines[-min(step.back, len(lines))].value if lines else value
         elif number % 3:
-            place = {"host": "h", "path": "/p", "file": "f", "offset": 100 * number, "end": 100 * number + 100}
+            file = f"f{number // FILE_LINES}"
+            place = {"host": "h", "path": "/p", "file": file, "offset": 100 * number, "end": 100 * number + 100}
             value = json.dumps({**place, "log": value.decode()}).encode()
         lines.append(Line(offset, value, record.timestamp_ms))
         if isinstance(step, int) and 0 < step < 1_000:
             now_s += step
     return lines
+
+
+def bytes_of(line: Line) -> tuple[str, int, int] | None:
+    """The file that a record names, and which bytes of it the line takes."""
+    found = json.loads(line.value) if line.value and line.value.startswith(b"{") else {}
+    return (found["file"], found["offset"], found["end"]) if "file" in found else None
 
 
 class Protocol:
@@ -219,7 +239,9 @@ class Protocol:
         meta = self.state.committed or Meta()
         flushed = min(meta.flushed, self.state.flushed)
         segments = {key: (self.state.live[key].offset, self.disk.load(key)) for key in self.state.since(flushed)}
-        return Flush(meta.ledger, flushed, meta.dropped, segments)
+        seen = self.state.seen_committed.values()
+        kept_from = min((each.touched for each in seen), default=0)
+        return Flush(meta.ledger, flushed, meta.dropped, segments, [*seen], kept_from)
 
     def _arrive(self, flush: Flush, answered: bool) -> None:
         held = self.sink.take(flush)
@@ -249,6 +271,18 @@ class Protocol:
             start: (w.requests, w.late, w.bytes_sent, sorted(w.per_second.values()))
             for start, w in truth.windows.items()
         }
+        self._check_files([line for number, line in enumerate(lines) if number not in truth.again])
+
+    def _check_files(self, lines: list[Line]) -> None:
+        """The sink says of each file which bytes came, and which line was its latest; `lines` without duplicates."""
+        came: dict[str, tuple[int, Ranges]] = {}
+        for line in lines:
+            if place := bytes_of(line):
+                name, start, end = place
+                _, arrived = came.get(name, (0, Ranges()))
+                arrived.add(start, end)
+                came[name] = line.offset, arrived
+        assert {each.file.name: (each.touched, each.arrived) for each in self.sink.files.values()} == came
 
     def _windows(self) -> dict[int, Any]:
         by_start: dict[int, list[bytes]] = {}
