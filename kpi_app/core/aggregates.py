@@ -5,6 +5,7 @@ identity, so any split of the lines into batches, segments and partitions gives 
 """
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -145,10 +146,11 @@ class CountBy(Split):
 
     def split(self, counted: pl.DataFrame) -> Iterator[Part]:
         """The counts of each part, by value."""
-        keyed = counted.lazy().select("window_us", "part", of=self.of).filter(pl.col("of").is_not_null())
-        counts = keyed.group_by("window_us", "part", "of").len()
-        parts = counts.group_by("window_us", "part").agg("of", "len").collect()
-        return (Part(window_us, part, dict(zip(of, n, strict=True))) for window_us, part, of, n in parts.iter_rows())
+        parts = defaultdict[tuple[int, int], dict[int, int]](dict)
+        for window_us, part, of, count in counted.group_by("window_us", "part", of=self.of).len().iter_rows():
+            if of is not None:
+                parts[window_us, part][of] = count
+        return (Part(window_us, part, counts) for (window_us, part), counts in parts.items())
 
     def zero(self) -> Value:
         return {}

@@ -1,5 +1,7 @@
 """Categorical: texts as numbers, which are quicker to group by and to look up than the texts themselves."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 
@@ -9,9 +11,18 @@ def categorical(values: pl.Series) -> pl.Series:
     return values.cast(pl.Categorical(pl.Categories.random())) if values.dtype == pl.String else values
 
 
-def texts(column: pl.Series) -> pl.Series:
-    """Give the texts of a Categorical column by their numbers, up to the largest that is in it."""
-    largest = column.to_physical().max()
+def numbers_and_texts(columns: Sequence[pl.Series]) -> tuple[pl.DataFrame, list[pl.Series]]:
+    """Give the numbers (UInt32) of Categorical columns of one length, and the texts by number, up to the largest there.
+
+    All columns in two queries: each has its price, however short they are.
+    """
+    numbers = pl.DataFrame(columns).select(pl.all().to_physical())
+    asked = zip(columns, (column.max() for column in numbers), strict=True)
+    # polars' own `to_series` asks for one text after the other
+    found = pl.select(_texts(column, largest).implode() for column, largest in asked)
+    return numbers, [texts[0].alias(texts.name) for texts in found]
+
+
+def _texts(column: pl.Series, largest: object) -> pl.Expr:
     count = largest + 1 if isinstance(largest, int) else 0
-    numbers = pl.Series(column.name, range(count), dtype=pl.UInt32)
-    return numbers.cat.to(column.dtype).cast(pl.String)  # polars' own `to_series` asks for one text after the other
+    return pl.int_range(count, dtype=pl.UInt32).cat.to(column.dtype).cast(pl.String).alias(column.name)

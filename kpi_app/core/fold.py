@@ -96,9 +96,10 @@ def _later(left: int | None, right: object) -> int | None:
 
 def _judge(parsed: pl.DataFrame, rules: TimeRules) -> pl.DataFrame:
     """Reject the lines from the future."""
-    return parsed.with_columns(is_future=_is_future(rules.future_limit_s)).with_columns(
-        reason=pl.when("is_future").then(pl.lit("future")).otherwise("reason"),
-        event_us=pl.when(~pl.col("is_future")).then("event_us"),
+    is_future = _is_future(rules.future_limit_s)
+    return parsed.with_columns(
+        reason=pl.when(is_future).then(pl.lit("future")).otherwise("reason"),
+        event_us=pl.when(~is_future).then("event_us"),
     )
 
 

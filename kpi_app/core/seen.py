@@ -143,8 +143,8 @@ def tell(places: Places, offset: pl.Series, accepted: pl.Series, seen: Mapping[b
     is remembered of the offsets before, by the files' keys; it is not changed.
     """
     known = places.lines["file"].is_not_null()
-    rows = known.arg_true().to_numpy()
-    lines = places.lines.filter(known)
+    rows = np.flatnonzero(known.to_numpy())
+    lines = places.lines if known.all() else places.lines.filter(known)
     at, where = offset.filter(known).to_numpy(), lines["file"].to_numpy()
     duplicates = np.zeros(len(known), np.bool_)
     order = np.lexsort((where, at // FORGET_BLOCK))  # stable: of each file the lines keep their order

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from kpi_app.core.aggregates import INT64_MAX, Part, Split, Value
-from kpi_app.core.categorical import categorical, texts
+from kpi_app.core.categorical import categorical, numbers_and_texts
 
 #: The most values that a list keeps, and the most bytes that they may have together.
 CANDIDATES = 1_000
@@ -104,14 +104,12 @@ class Tops(Split):
 
     def _by_value(self, lines: pl.DataFrame, of: pl.Series) -> pl.DataFrame:
         """All dimensions below each other, in one `group_by` over numbers: of the part, and of the value."""
-        columns = [categorical(lines[column]) for column in self.dimensions.values()]
-        values = [texts(column) for column in columns]
+        codes, values = numbers_and_texts([categorical(lines[column]) for column in self.dimensions.values()])
         firsts = np.cumsum([0, *map(len, values)])
-        numbered = (
-            (pl.col(column.name).to_physical().cast(pl.Int64) + first).fill_null(_NO_VALUE)
-            for column, first in zip(columns, firsts[:-1], strict=True)
+        numbers = codes.select(
+            (pl.col(name).cast(pl.Int64) + first).fill_null(_NO_VALUE)
+            for name, first in zip(codes.columns, firsts[:-1], strict=True)
         )
-        numbers = pl.DataFrame(columns).select(numbered)  # all columns in one query: each query has its price
         part = of.to_numpy().astype(np.int64) << _VALUE_BITS
         keys = [part | number.to_numpy() for number in numbers]
         long = pl.DataFrame(

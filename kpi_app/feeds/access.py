@@ -32,6 +32,7 @@ _READ = {
     "bytes": pl.col("bytes").cast(pl.Int64, strict=False).fill_null(0),
     "request_time_us": _took.clip(0, MAX_REQUEST_TIME_US).round().cast(pl.Int64),
 }
+_FORMAT, _EVENT = pl.col("format"), pl.col("event_us")
 
 
 def parse(lines: pl.DataFrame, reading: Reading) -> pl.DataFrame:
@@ -45,18 +46,16 @@ def parse(lines: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     format changes nothing but which formats are rejected.
     """
     told = tell_apart(lines["line"])
-    read = told.select(**_READ)
-    named = read["format"]
-    fits = named.is_not_null() if reading.log_format == AUTO else named.eq_missing(reading.log_format)
-    judged = lines.drop("line", "reason").hstack(read).with_columns(reason=_reasons(lines["reason"], fits, read))
-    accepted = judged["reason"].is_null()
-    kept = told if accepted.all() else told.select(pl.when(accepted).then(pl.col(TEXTS)))
-    return judged.with_columns(event_us=pl.when(fits).then("event_us")).hstack(dimensions(kept, reading))
-
-
-def _reasons(given: pl.Series, fits: pl.Series, read: pl.DataFrame) -> pl.Expr:
-    why = pl.when(~fits).then(pl.lit("format")).when(read["event_us"].is_null()).then(pl.lit("time"))
-    return pl.coalesce(given, why)
+    fits = _FORMAT.is_not_null() if reading.log_format == AUTO else _FORMAT.eq_missing(pl.lit(reading.log_format))
+    why = pl.when(~fits).then(pl.lit("format")).when(_EVENT.is_null()).then(pl.lit("time"))
+    judged = lines.hstack(told.select(**_READ)).select(
+        pl.exclude("line", "reason", "event_us"),
+        event_us=pl.when(fits).then(_EVENT),
+        reason=pl.coalesce("reason", why),
+    )
+    reasons = judged["reason"]
+    kept = told if reasons.null_count() == len(told) else told.select(pl.when(reasons.is_null()).then(pl.col(TEXTS)))
+    return judged.hstack(dimensions(kept, reading))
 
 
 EXAMPLE = (

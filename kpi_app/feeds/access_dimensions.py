@@ -13,6 +13,7 @@ What takes time is done once for each distinct value of a batch.
 """
 
 import hashlib
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -59,17 +60,18 @@ def dimensions(told: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     of keyed hashes of the client's address, before it is anonymised, and of the agent: the same for equal ones and
     one key.
     """
-    by = pl.DataFrame(
+    requests, *others = for_each(
         [
-            categorical(_or_none(told["status"], "-")),
-            *_requests(told),
-            *for_each(told["host"], _hosts),
-            *for_each(told["referrer"], _sites),
-            *for_each(told["agent"], _Agents(reading)),
-            *for_each(_clients(told, reading), _Clients(reading)),
+            (told["request"], _parts),
+            (told["host"], _hosts),
+            (told["referrer"], _sites),
+            (told["agent"], _Agents(reading)),
+            (_clients(told, reading), _Clients(reading)),
         ]
     )
-    accepted = told["status"].is_not_null()
+    status = categorical(_or_none(told["status"], "-"))
+    by = pl.DataFrame([status, *_requests(told, requests), *chain.from_iterable(others)])
+    accepted = pl.col("status").is_not_null()
     return by.select(
         *(pl.col(name).alias(f"{BY}{name}") for name in DIMENSIONS),
         is_bot=pl.when(accepted).then(pl.col("is_bot").fill_null(False)),
@@ -90,7 +92,8 @@ def _clients(told: pl.DataFrame, reading: Reading) -> pl.Series:
     hops = told.select(
         pl.concat_str(pl.col("client").str.len_chars(), pl.lit(" "), "client", pl.col("xff").fill_null(""))
     )
-    return for_each(hops.to_series(), through_proxies).to_series().cast(pl.String)
+    (found,) = for_each([(hops.to_series(), through_proxies)])
+    return found.to_series().cast(pl.String)
 
 
 def _peer_and_xff(hop: str) -> tuple[str, str]:
@@ -126,7 +129,7 @@ class _Agents:
         found = pl.DataFrame(
             [look_up(agent) for agent in agents], dict.fromkeys(Agent._fields, pl.String), orient="row"
         )
-        return found.with_columns(self._hash(agents), is_bot=pl.col("bot") != NONE)
+        return found.hstack([self._hash(agents), (found["bot"] != NONE).alias("is_bot")])
 
 
 class _Clients:
@@ -147,25 +150,28 @@ def _cleaned(values: pl.Series) -> pl.Series:
 def _networks(clients: pl.Series) -> pl.Series:
     """Give the addresses' networks; those of the many IPv4 ones as a column."""
     networks = clients.str.extract(_IPV4) + "0"
+    if not networks.null_count():
+        return networks.alias(clients.name)
     rows = networks.is_null().arg_true()
     others = [anonymised(client) or NONE for client in clients.gather(rows)]
     return networks.scatter(rows, pl.Series(others, dtype=pl.String)).alias(clients.name)
 
 
 def _hosts(hosts: pl.Series) -> pl.DataFrame:
-    return _cleaned(hosts.str.to_lowercase().str.replace(_PORT, "")).to_frame()
+    shown = pl.col(hosts.name).str.to_lowercase().str.replace(_PORT, "")
+    return _cleaned(hosts.to_frame().select(shown).to_series()).to_frame()
 
 
 def _sites(referrers: pl.Series) -> pl.DataFrame:
-    return _cleaned(referrers.str.extract(_SITE).str.to_lowercase().fill_null("")).to_frame()
+    site = pl.col(referrers.name).str.extract(_SITE).str.to_lowercase().fill_null("")
+    return _cleaned(referrers.to_frame().select(site).to_series()).to_frame()
 
 
-def _requests(told: pl.DataFrame) -> pl.DataFrame:
-    """Give `method`, `path` and `protocol`: of the request line, or of what the line gives in its place."""
-    parts = for_each(told["request"], _parts)
+def _requests(told: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """Give `method`, `path` and `protocol`: `parts` of the request line, or of what the line gives in its place."""
+    if told["request"].null_count() == told["status"].null_count():
+        return parts  # where there is no status, the line is rejected, and has no request
     rows = (told["request"].is_null() & told["status"].is_not_null()).arg_true()
-    if not len(rows):
-        return parts
     single = _shown(_single_parts(told[rows]))
     return pl.DataFrame([categorical(column) for column in _scatter(parts.cast(pl.String), rows, single)])
 
@@ -173,8 +179,8 @@ def _requests(told: pl.DataFrame) -> pl.DataFrame:
 def _parts(requests: pl.Series) -> pl.DataFrame:
     """Give the parts of request lines, `(none)` for what is none."""
     parts = requests.str.extract_groups(_REQUEST).struct.unnest()
-    rows = parts["method"].is_null().arg_true()
-    if len(rows):
+    if parts["method"].null_count():
+        rows = parts["method"].is_null().arg_true()
         rest = requests.gather(rows).str.extract_groups(_OTHER_REQUEST).struct.unnest().with_columns(path=_path())
         parts = _scatter(parts, rows, rest.with_columns(pl.all().fill_null("")))
     return _shown(parts)

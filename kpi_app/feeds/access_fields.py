@@ -29,12 +29,17 @@ _NO_TIME = pl.lit(None, pl.Int64)
 def tell_apart(lines: pl.Series) -> pl.DataFrame:
     """Give the columns of `SCHEMA` for each of the lines (String); all are null in a line that no look tells apart."""
     told = lines.str.extract_groups(STRICT).struct.unnest()
+    if told["time"].null_count() == lines.null_count():
+        return _with_all(told)
     missed = told["time"].is_null() & lines.is_not_null()
-    if missed.any():
-        told = _second_look(lines, told, missed)
+    return _third_look(lines, _with_all(_second_look(lines, told, missed)), missed)
+
+
+def _with_all(told: pl.DataFrame) -> pl.DataFrame:
+    """The columns of `SCHEMA`, in its order."""
     nothing = dict.fromkeys(("method", "target", "protocol"), pl.lit(None, pl.String))
-    told = told.select(pl.exclude(_NAMED), **nothing, **_named_fields(told), format=_format(), event_us=_NO_TIME)
-    return _third_look(lines, told.select(list(SCHEMA)), missed)
+    made = {**nothing, **_named_fields(told), "format": _format(), "event_us": _NO_TIME}
+    return told.select(**{name: made.get(name, pl.col(name)) for name in SCHEMA})
 
 
 def _second_look(lines: pl.Series, strict: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:

@@ -90,11 +90,9 @@ def _unwrap_plain(text: pl.Series) -> pl.DataFrame:
     """Give the lines of bare values and of those in the plain shape; `careful` marks all others."""
     return (
         text.to_frame()
-        .lazy()
         .select(_fits)
         .with_columns(plain=_plain)
         .select("plain", line=pl.coalesce(_unwrapped, _text), reason=pl.lit(None, dtype=pl.String), careful=_careful)
-        .collect()
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import orjson
 import polars as pl
 
+from kpi_app.core.categorical import categorical, numbers_and_texts
 from kpi_app.core.seen import File, Places
 from kpi_app.feeds.values import clean
 
@@ -70,7 +71,7 @@ def gather(plain: pl.Series, others: Mapping[int, Place]) -> Places | None:
 
     None where there is none.
     """
-    placed = plain.str.contains(_KEYS["end"], literal=True).fill_null(False)
+    placed = plain.str.contains(_KEYS["end"], literal=True)
     files: dict[File, int] = {}
     parts = [_of_plain(plain.filter(placed), placed.arg_true(), files)] if placed.any() else []
     if others:
@@ -84,12 +85,12 @@ def gather(plain: pl.Series, others: Mapping[int, Place]) -> Places | None:
 
 def _of_plain(plain: pl.Series, rows: pl.Series, files: dict[File, int]) -> pl.DataFrame:
     # in two steps: polars would look for the same key more than once
-    parts = plain.to_frame().lazy().with_columns(**_FOUND).select(**_PARTS).collect()
-    runs = parts["where"].rle().struct.unnest()  # the lines of a file mostly follow each other
-    numbers = pl.Series("file", [_number(where, files) for where in runs["value"]], dtype=pl.Int64)
-    file = numbers.gather(pl.int_range(len(runs), eager=True).repeat_by(runs["len"]).explode())
-    found = parts.select("start", "end").with_columns(file, rows.cast(pl.Int64).alias("row"))
-    return found.filter(pl.col("file").is_not_null() & (pl.col("start") < pl.col("end"))).select(*_COLUMNS)
+    parts = plain.to_frame().with_columns(**_FOUND).select(**_PARTS)
+    (by_file,), (wheres,) = numbers_and_texts([categorical(parts["where"])])
+    numbers = pl.Series([_number(where, files) for where in wheres], dtype=pl.Int64)
+    file = numbers[by_file] if len(numbers) else numbers.clear(len(rows))
+    found = parts.select(row=rows.cast(pl.Int64), file=file, start="start", end="end")
+    return found.filter(pl.col("file").is_not_null() & (pl.col("start") < pl.col("end")))
 
 
 def _spread(known: pl.DataFrame, name: str, length: int) -> pl.Series:
@@ -99,10 +100,8 @@ def _spread(known: pl.DataFrame, name: str, length: int) -> pl.Series:
     return pl.Series([None], dtype=pl.Int64).new_from_index(0, length).scatter(known["row"], known[name])
 
 
-def _number(where: str | None, files: dict[File, int]) -> int | None:
+def _number(where: str, files: dict[File, int]) -> int | None:
     """The number of a file, given by the part of an envelope that names it; None where that names none."""
-    if where is None:
-        return None
     try:
         file = _file(orjson.loads(f"{{{where}}}"))
     except orjson.JSONDecodeError:

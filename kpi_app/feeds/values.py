@@ -24,9 +24,10 @@ def clean_column(values: pl.Series) -> pl.Series:
     """Make the values of a column (String) safe, as above; null stays null."""
     text = pl.col(values.name)
     fine = text.str.contains("^[!-'*-,.-~][ -~]*$") & (text.str.len_bytes() <= MAX_VALUE_BYTES)
-    rows = values.to_frame().select(~fine).to_series().arg_true()
-    if not len(rows):
+    is_fine = values.to_frame().select(fine).to_series()
+    if is_fine.all():
         return values
+    rows = (~is_fine).arg_true()
     return values.scatter(rows, pl.Series([clean(value) for value in values.gather(rows)], dtype=pl.String))
 
 

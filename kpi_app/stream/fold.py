@@ -45,10 +45,8 @@ def fold_records(
     if not fresh:
         return None
     lines, places = decode_placed([record.value for record in fresh])
-    parsed = by.feed.parse(lines, by.reading).with_columns(
-        offset=pl.Series([record.offset for record in fresh], dtype=pl.Int64),
-        record_ms=_times(fresh),
-    )
+    offsets = pl.Series("offset", [record.offset for record in fresh], dtype=pl.Int64)
+    parsed = by.feed.parse(lines, by.reading).hstack([offsets, _times(fresh)])
     copies = [record.offset for record in fresh if record.headers and _is_copy(record, birth)]
     parsed = _without(parsed, copies)
     folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us, places, seen)
@@ -74,7 +72,7 @@ def _without(parsed: pl.DataFrame, copies: list[int]) -> pl.DataFrame:
 
 def _times(records: Sequence[Record]) -> pl.Series:
     """The records' own times, milliseconds; null where the producer gave none."""
-    given = pl.Series([record.timestamp for record in records], dtype=pl.Int64)
+    given = pl.Series("record_ms", [record.timestamp for record in records], dtype=pl.Int64)
     return given.set(given < 0, None)
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from kpi_app.core.categorical import categorical, texts
+from kpi_app.core.categorical import categorical, numbers_and_texts
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,14 @@ from kpi_app.core.categorical import categorical, texts
 def test_each_number_finds_its_text(values: list[str | None]) -> None:
     """Of the whole column, and of some of its rows: these have the same numbers."""
     column = categorical(pl.Series("v", values, dtype=pl.String))
-    for rows in (column, column[::3], column.tail(1), column.clear()):
-        found = texts(rows)
-        assert (found.name, found.dtype) == ("v", pl.String)
-        assert found.gather(rows.to_physical()).to_list() == rows.to_list()
-        assert len(found) == (rows.to_physical().max() or 0) + (rows.null_count() < len(rows))
+    other = categorical(pl.Series("w", values[::-1], dtype=pl.String))
+    for some in (slice(None), slice(None, None, 3), slice(-1, None), slice(0)):
+        rows = [column[some], other[some]]
+        numbers, texts = numbers_and_texts(rows)
+        for each, number, found in zip(rows, numbers, texts, strict=True):
+            assert (number.name, found.name, found.dtype) == (each.name, each.name, pl.String)
+            assert found.gather(number).to_list() == each.to_list()
+            assert len(found) == (number.max() or 0) + (each.null_count() < len(each))
 
 
 def test_what_is_no_text_stays_what_it_is() -> None:

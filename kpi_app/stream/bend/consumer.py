@@ -18,6 +18,7 @@ from faust.types import TP, ConsumerMessage
 
 from kpi_app.stream.bend import member, rights
 from kpi_app.stream.bend.fetched import BareResults, Record, Whole
+from kpi_app.stream.bend.gather import Gather
 from kpi_app.stream.bend.identity import identify
 from kpi_app.stream.bend.stop import log
 
@@ -69,6 +70,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._starts: dict[TopicPartition, int] = {}
+        #: Lines that were there, as far as was known, when some were last handed out.
+        self.waiting = 0
         #: How often a broker answered when it was asked for the topic.
         self.answers = 0
 
@@ -102,7 +105,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         with rights.needed():
             fetched = await super()._fetch_records(*args, **kwargs)
         # No await between aiokafka's return and here: the label belongs to these records.
-        return {tp: self._label(tp, wholes) for tp, wholes in fetched.items() if wholes}
+        batches = {tp: self._label(tp, wholes) for tp, wholes in fetched.items() if wholes}
+        self.waiting = sum(self._behind(tp, start) for tp, start in self._starts.items())
+        return batches
 
     def _label(self, tp: TopicPartition, wholes: list[Whole]) -> Batch:
         records = [record for whole in wholes for record in whole.records]
@@ -110,6 +115,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         if start is not None:
             self._starts[tp] = records[-1].offset + 1
         return Batch(start, records)
+
+    def _behind(self, tp: TopicPartition, start: int) -> int:
+        consumer = self._ensure_consumer()
+        end = consumer.highwater(tp) if tp in consumer.assignment() else None
+        return max(0, (end or 0) - start)
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
         """Position partitions explicitly, offset 0 too (aiokafka's own `seek_to_committed` skips it)."""
@@ -185,6 +195,7 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
+        self._gather = Gather()
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -194,8 +205,10 @@ class BatchConsumer(driver.Consumer):
             # All have full queues, which the fold empties in a fraction of a second: faust sleeps for a whole one.
             await asyncio.sleep(FULL_WAIT_S)
             return None, None
-        records: tuple[Any, Any] = await super()._wait_next_records(timeout)
-        return records
+        await self._gather.wait(self.suspend_flow)
+        batches, active = await super()._wait_next_records(timeout)
+        self._gather.taken(sum(len(batch.records) for batch in (batches or {}).values()), self._thread.waiting)
+        return batches, active
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109  faust calls it so
         """Yield one message a partition and fetch."""

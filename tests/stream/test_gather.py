@@ -1,0 +1,71 @@
+"""Lines that come few at a time are taken together; the clock is a stand-in."""
+
+import asyncio
+
+import pytest
+
+from kpi_app.stream.bend import gather
+from kpi_app.stream.bend.gather import ENOUGH, GATHER_S, Gather
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now_s = [1_000.0]
+    monkeypatch.setattr(gather, "monotonic", lambda: now_s[0])
+    return now_s
+
+
+async def is_time(subject: Gather, suspended: bool = False) -> bool:
+    """Whether nothing is waited for now."""
+    event = asyncio.Event()
+    if suspended:
+        event.set()
+    waiting = asyncio.create_task(subject.wait(event))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    done = waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    return done
+
+
+async def test_after_a_few_lines_others_may_gather(clock: list[float]) -> None:
+    """The first ones are taken at once, and so is what comes after a while."""
+    subject = Gather()
+    assert await is_time(subject)
+    subject.taken(1, waiting=0)
+    assert not await is_time(subject)
+    clock[0] += GATHER_S
+    assert await is_time(subject)
+
+
+async def test_a_fetch_that_finds_nothing_is_not_waited_for(clock: list[float]) -> None:
+    """It has waited itself."""
+    subject = Gather()
+    subject.taken(0, waiting=0)
+    assert await is_time(subject)
+
+
+@pytest.mark.parametrize(("lines", "waiting"), [(ENOUGH, 0), (1, ENOUGH - 1)])
+async def test_a_worker_that_is_behind_does_not_wait(clock: list[float], lines: int, waiting: int) -> None:
+    """Whether it took many lines, or the rest of some while there are many more."""
+    subject = Gather()
+    subject.taken(lines, waiting)
+    assert await is_time(subject)
+    subject.taken(1, ENOUGH - 2)
+    assert not await is_time(subject)
+
+
+async def test_a_rebalance_does_not_wait(clock: list[float]) -> None:
+    """Partitions that are given up, or a worker that ends."""
+    subject = Gather()
+    subject.taken(1, waiting=0)
+    assert await is_time(subject, suspended=True)
+
+
+async def test_what_gathers_is_taken_in_time() -> None:
+    """By the real clock: no event ever comes, and the wait ends."""
+    subject = Gather()
+    subject.taken(1, waiting=0)
+    async with asyncio.timeout(60 * GATHER_S):
+        await subject.wait(asyncio.Event())
