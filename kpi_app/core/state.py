@@ -172,6 +172,11 @@ class PartitionState:
         """Live segments that checkpoints after `offset` wrote."""
         return [key for key, live in self.live.items() if live.offset > offset]
 
+    def files_since(self, offset: int) -> tuple[list[SeenFile], int]:
+        """Files with lines after `offset` as of the last checkpoint; and the offset before which all are forgotten."""
+        kept = self.seen_committed.values()
+        return [each for each in kept if each.touched > offset], min((each.touched for each in kept), default=0)
+
     def _opened(self, key: SegmentKey) -> Segment | None:
         """The segment so far; None where this is its first part."""
         if key not in self._open and key in self.live:

@@ -164,7 +164,7 @@ class Loops:
             and now_s - watched.at_s < WATCH_VALID_S
             and watched.seen.position >= watched.seen.end
             and watched.seen.delivered <= state.committed_offset == state.ledger.next_offset
-            and now_s - partition.seen_s >= self._idle_after_s
+            and watched.at_s - partition.seen_s >= self._idle_after_s  # what came later may not have been fetched yet
         )
 
     def _due(self, partition: Partition, now_s: float) -> bool:

@@ -145,10 +145,7 @@ class Partition:
         def since(offset: int) -> Iterator[StoredSegment]:
             return (segment for segment in segments if segment.offset > offset)
 
-        seen = self.state.seen_committed.values()
-        files = Files(
-            [each for each in seen if each.touched > flushed], min((each.touched for each in seen), default=0)
-        )
+        files = Files(*self.state.files_since(flushed))
         return Flush(self._names.raw, self.number, meta.ledger, flushed, meta.dropped, idle, since, files)
 
     async def close(self) -> None:

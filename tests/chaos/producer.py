@@ -122,6 +122,7 @@ class Producer(threading.Thread):
                 )
             except BufferError:
                 self._client.poll(_ASK_S)
+                self._replace_where_silent()
             except KafkaException as error:
                 if error.args[0].code() != KafkaError._FATAL:
                     raise

@@ -65,6 +65,8 @@ class Outcome:
     #: In the topic, and handed to its client: a broker that is killed may get a batch twice.
     lines: int = 0
     sent: int = 0
+    #: Those of them that a client had when it was given up: in the topic or not.
+    unknown: int = 0
     looks: int = 0
     seconds: float = 0.0
 
@@ -83,6 +85,7 @@ class Outcome:
             "seconds": round(self.seconds, 1),
             "lines": self.lines,
             "sent": self.sent,
+            "unknown": self.unknown,
             "exact": self.exact,
             "lost": self.verdict.lost,
             "counted_twice": self.verdict.twice,
@@ -104,7 +107,11 @@ async def run(stage: Stage, options: Options, began_s: float) -> Outcome:
         await asyncio.sleep(planned.pause_s)
         if monotonic() > until_s:
             break
-        await _flowing(stage)
+        try:
+            await _flowing(stage)
+        except Unmet as unmet:
+            outcome.wrong.append(str(unmet))
+            break
         if not await _happen(stage, planned, outcome, began_s):
             break
     await asyncio.to_thread(stage.producer.finish)
@@ -117,7 +124,7 @@ async def run(stage: Stage, options: Options, began_s: float) -> Outcome:
     outcome.lines = sum(books["lines"] for books in expected.books.values())
     stage.fleet.check()
     outcome.wrong += unkept
-    outcome.sent, outcome.looks = stage.producer.sent, stage.watch.looks
+    outcome.sent, outcome.unknown, outcome.looks = stage.producer.sent, stage.producer.unknown, stage.watch.looks
     outcome.wrong += stage.watch.broken
     outcome.wrong += [f"worker {end.worker} ended: {end.said}" for end in stage.fleet.ends if end.wants_help]
     outcome.ends.update(f"{end.code}: {end.said[:160]}" for end in stage.fleet.ends)
@@ -129,6 +136,8 @@ async def _flowing(stage: Stage) -> None:
     before = stage.producer.acknowledged.total()
 
     async def more() -> bool:
+        if stage.producer.error:
+            raise stage.producer.error
         return stage.producer.acknowledged.total() > before
 
     await until("lines flow", more)

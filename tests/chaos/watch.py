@@ -12,8 +12,9 @@ import asyncpg
 from tests.exactness.workers import until
 
 _LOOK_EVERY_S = 0.2
-#: A ledger that has all that was acknowledged so long ago is not behind: checkpoints come every second.
-_LAG_S = 3.0
+#: A ledger that has all that was acknowledged so long ago is not behind: lines gather for up to a second, and
+#: checkpoints come every second.
+_LAG_S = 4.0
 #: Not to be got over within this time is a fault of the product.
 PATIENCE_S = 180.0
 #: Of what is told of broken states, this much is kept.

@@ -239,9 +239,7 @@ class Protocol:
         meta = self.state.committed or Meta()
         flushed = min(meta.flushed, self.state.flushed)
         segments = {key: (self.state.live[key].offset, self.disk.load(key)) for key in self.state.since(flushed)}
-        seen = self.state.seen_committed.values()
-        kept_from = min((each.touched for each in seen), default=0)
-        return Flush(meta.ledger, flushed, meta.dropped, segments, [*seen], kept_from)
+        return Flush(meta.ledger, flushed, meta.dropped, segments, *self.state.files_since(flushed))
 
     def _arrive(self, flush: Flush, answered: bool) -> None:
         held = self.sink.take(flush)

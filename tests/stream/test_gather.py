@@ -40,10 +40,11 @@ async def test_after_a_few_lines_others_may_gather(clock: list[float]) -> None:
 
 
 async def test_a_fetch_that_finds_nothing_is_not_waited_for(clock: list[float]) -> None:
-    """It has waited itself."""
+    """It has waited itself; a marker behind the last line is nothing to wait for."""
     subject = Gather()
-    subject.taken(0, waiting=0)
-    assert await is_time(subject)
+    for waiting in (0, 1):
+        subject.taken(0, waiting)
+        assert await is_time(subject)
 
 
 @pytest.mark.parametrize(("lines", "waiting"), [(ENOUGH, 0), (1, ENOUGH - 1)])
@@ -61,6 +62,14 @@ async def test_a_rebalance_does_not_wait(clock: list[float]) -> None:
     subject = Gather()
     subject.taken(1, waiting=0)
     assert await is_time(subject, suspended=True)
+
+
+async def test_after_a_seek_nothing_is_waited_for(clock: list[float]) -> None:
+    """What comes next has nothing to do with what was taken."""
+    subject = Gather()
+    subject.taken(1, waiting=0)
+    subject.anew()
+    assert await is_time(subject)
 
 
 async def test_what_gathers_is_taken_in_time() -> None:

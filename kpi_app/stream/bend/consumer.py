@@ -118,7 +118,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     def _behind(self, tp: TopicPartition, start: int) -> int:
         consumer = self._ensure_consumer()
-        end = consumer.highwater(tp) if tp in consumer.assignment() else None
+        end = consumer.last_stable_offset(tp) if tp in consumer.assignment() else None
         return max(0, (end or 0) - start)
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
@@ -225,6 +225,7 @@ class BatchConsumer(driver.Consumer):
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
         """Position partitions explicitly."""
+        self._gather.anew()
         await self._thread.seek_to(offsets)
 
     async def look(self, topic: str, numbers: Iterable[int]) -> Look:
