@@ -14,8 +14,8 @@ from typing import NamedTuple
 import orjson
 import polars as pl
 
-from kpi_app.core.categorical import categorical, numbers_and_texts
 from kpi_app.core.seen import File, Places
+from kpi_app.feeds.distinct import for_each
 from kpi_app.feeds.values import clean
 
 #: Offsets from here on are not believed.
@@ -86,10 +86,12 @@ def gather(plain: pl.Series, others: Mapping[int, Place]) -> Places | None:
 def _of_plain(plain: pl.Series, rows: pl.Series, files: dict[File, int]) -> pl.DataFrame:
     # in two steps: polars would look for the same key more than once
     parts = plain.to_frame().with_columns(**_FOUND).select(**_PARTS)
-    (by_file,), (wheres,) = numbers_and_texts([categorical(parts["where"])])
-    numbers = pl.Series([_number(where, files) for where in wheres], dtype=pl.Int64)
-    file = numbers[by_file] if len(numbers) else numbers.clear(len(rows))
-    found = parts.select(row=rows.cast(pl.Int64), file=file, start="start", end="end")
+
+    def number(wheres: pl.Series) -> pl.DataFrame:
+        return pl.DataFrame({"file": [_number(where, files) for where in wheres]}, schema={"file": pl.Int64})
+
+    (file,) = for_each([(parts["where"], number)])
+    found = parts.select(row=rows.cast(pl.Int64), file=file["file"], start="start", end="end")
     return found.filter(pl.col("file").is_not_null() & (pl.col("start") < pl.col("end")))
 
 
