@@ -133,13 +133,20 @@ class Logrotate:
             ("/var/log/nginx/*.log", str(server.log)),
             ("/run/nginx.pid", str(server.directory / "nginx.pid")),
             ("www-data adm", f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"),
-            *([("\tdelaycompress\n", "")] if compress_at_once else []),
+            *([("\tdelaycompress\n", self._at_once())] if compress_at_once else []),
         ):
             assert ours in text
             text = text.replace(ours, theirs)
         self._config = server.directory / "logrotate.conf"
         self._config.write_text(text)
         self._config.chmod(0o644)
+
+    def _at_once(self) -> str:
+        """Compress by a gzip whose warning (status 2) is none: nginx, which has yet to reopen its log, still writes."""
+        program = self._server.directory / "compress"
+        program.write_text('#!/bin/sh\ngzip --quiet "$@"\nstatus=$?\ntest $status -eq 2 || exit $status\n')
+        program.chmod(0o755)
+        return f"\tcompresscmd {program}\n\tcompressext .gz\n"
 
     def rotate(self) -> None:
         """Rotate now, as the night would; returns when nginx has gone on with the new file."""
