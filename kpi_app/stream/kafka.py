@@ -19,6 +19,10 @@ TRANSACTION_TIMEOUT_MS = 15_000
 
 REQUEST_TIMEOUT_MS = 10_000
 
+#: Of a batch, before compression: most checkpoints are one. aiokafka's own 16 kB are two segments, then it waits for
+#: the broker before it takes a third; a broker takes a megabyte.
+BATCH_BYTES = 512 << 10
+
 #: How long the last of the brokers may take to answer.
 CONNECT_LIMIT_S = 8.0
 
@@ -40,6 +44,7 @@ def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafk
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         acks="all",
         linger_ms=0,
+        max_batch_size=BATCH_BYTES,
         compression_type="zstd",  # dead letters; segments are compressed already
     )
 

@@ -6,6 +6,7 @@ Behaviour is tested against a real broker in `tests/exactness`; these say *where
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -30,10 +31,12 @@ from faust.app.router import Router
 from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+from faust.transport.conductor import ConductorCompiler
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
+from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
 from kpi_app.stream.bend import BentApp, fetched, identity
 from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
@@ -68,7 +71,7 @@ def test_faust_is_compiled() -> None:
             driver.Consumer,
             [
                 *("_new_consumer_thread", "getmany", "_wait_next_records", "on_partitions_revoked"),
-                *("_filter_tps_with_pending_acks", "_new_offset"),
+                *("_filter_tps_with_pending_acks", "_new_offset", "on_buffer_full"),
             ],
         ),
         (TakeOver, Recovery, ["_restart_recovery"]),
@@ -121,8 +124,7 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "fetch_max_wait_ms=1500"),
         (ThreadDelegateConsumer.__init__, "self._new_consumer_thread()"),
         (Consumer._drain_messages, "getmany(timeout=1.0)"),
-        (Consumer._wait_next_records, "await self.sleep(1)"),
-        (Consumer._get_active_partitions, "return tps"),
+        (ConductorCompiler.build, "app.consumer.on_buffer_full"),
         (Consumer._drain_messages, "get_read_offset = self._read_offset.__getitem__"),
         (Consumer._drain_messages, "if r_offset is None or offset >= r_offset"),
         (Consumer.force_commit, "self._filter_tps_with_pending_acks(topics)"),
@@ -299,6 +301,19 @@ def test_nothing_is_committed_while_the_group_rebalances(rebalancing: bool, comm
     consumer.app = SimpleNamespace(rebalancing=rebalancing, owner=SimpleNamespace(source_topic="lines"))
     consumer.assignment = lambda: {TP("lines", 0), TP("changelog", 0)}
     assert list(consumer._filter_tps_with_pending_acks()) == committed
+
+
+def test_no_partition_is_left_out_while_the_queue_is_full() -> None:
+    """Batches of one partition that waited to be put would go on alone: the queue would never be seen empty."""
+    tps = {TP("lines", number) for number in range(4)}
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer.app = SimpleNamespace(in_recovery=False)
+    consumer._active_partitions, consumer._buffered_partitions = set(tps), set()
+    queue = FlowControlQueue(1, flow_control=FlowControlEvent())
+    for tp in tps:
+        full, drop = partial(consumer.on_buffer_full, tp), partial(consumer.on_buffer_drop, tp)
+        assert queue.put_nowait_enhanced(tp, on_pressure_high=full, on_pressure_drop=drop)
+    assert consumer._get_active_partitions() == tps
 
 
 def test_no_offset_counts_as_read() -> None:

@@ -7,6 +7,7 @@ generation checks of faust see nothing else than fewer messages.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import aiokafka
@@ -29,9 +30,6 @@ FETCH_WAIT_MS = 50
 
 #: How long a look at the topic may take.
 LOOK_S = 5.0
-
-#: How soon to look again when the queues of all partitions are full.
-FULL_WAIT_S = 0.01
 
 
 class Batch(NamedTuple):
@@ -110,7 +108,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         return batches
 
     def _label(self, tp: TopicPartition, wholes: list[Whole]) -> Batch:
-        records = [record for whole in wholes for record in whole.records]
+        records = list(chain.from_iterable(whole.records for whole in wholes))
         start = self._starts.get(tp)
         if start is not None:
             self._starts[tp] = records[-1].offset + 1
@@ -201,10 +199,6 @@ class BatchConsumer(driver.Consumer):
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:  # noqa: ASYNC109  faust calls it so
-        if self.flow_active and not self._get_active_partitions():
-            # All have full queues, which the fold empties in a fraction of a second: faust sleeps for a whole one.
-            await asyncio.sleep(FULL_WAIT_S)
-            return None, None
         await self._gather.wait(self.suspend_flow)
         batches, active = await super()._wait_next_records(timeout)
         self._gather.taken(sum(len(batch.records) for batch in (batches or {}).values()), self._thread.waiting)
@@ -220,8 +214,15 @@ class BatchConsumer(driver.Consumer):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
             tp = ensure_TP(partition)
-            if active is None or tp in active or tp in self._buffered_partitions:
+            if active is None or tp in active:
                 yield tp, _message(tp, batch, generation)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Go on fetching all partitions: whoever puts the next batch into the full queue waits there.
+
+        faust leaves this one out until the queue is empty, which it never is while the batches of others wait for it:
+        in a replay one partition would run ahead, alone.
+        """
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
         """Position partitions explicitly."""

@@ -6,6 +6,7 @@ in the thread that fetches.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
@@ -16,6 +17,9 @@ from aiokafka.consumer.fetcher import FetchResult
 #: strangers write may be a thousand times as long.
 MOST_LINES = 16_384
 MOST_BYTES = 8 << 20
+
+
+_value = attrgetter("value")
 
 
 class Record(Protocol):
@@ -77,7 +81,7 @@ class BareResults(dict[TopicPartition, Any]):
         while lines < MOST_LINES and size < MOST_BYTES and (whole := result.getone()) is not None:
             wholes.append(whole)
             lines += len(whole.records)
-            size += sum(len(record.value or b"") for record in whole.records)
+            size += sum(map(len, filter(None, map(_value, whole.records))))
         self._lines += lines
         self._size += size
         return wholes
