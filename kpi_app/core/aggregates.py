@@ -5,26 +5,21 @@ identity, so any split of the lines into batches, segments and partitions gives 
 """
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import polars as pl
+
+from kpi_app.core.groups import Groups
 
 #: What an aggregate holds: a whole number, None (nothing seen), or counts by whole number.
 Value = Any
 
 #: The largest number that the bigint columns hold, and that segments can.
 INT64_MAX = 2**63 - 1
-
-
-class Part(NamedTuple):
-    """What an aggregate found in the lines of one part of a window."""
-
-    window_us: int
-    part: int
-    value: Value
 
 
 class Aggregate(ABC):
@@ -68,11 +63,11 @@ class Plain(Aggregate):
 
 
 class Split(Aggregate):
-    """An aggregate that groups the lines of a part once more."""
+    """An aggregate that groups the lines of a part of a window once more."""
 
     @abstractmethod
-    def split(self, counted: pl.DataFrame) -> Iterator[Part]:
-        """The values of all parts that have any; `counted` has `window_us` and `part` (Int64)."""
+    def split(self, counted: pl.DataFrame, parts: Groups) -> Iterator[tuple[int, Value]]:
+        """The values of all parts that have any, each with its place among the parts that the lines are grouped by."""
 
 
 class _Total(Plain):
@@ -144,13 +139,19 @@ class CountBy(Split):
 
     of: pl.Expr
 
-    def split(self, counted: pl.DataFrame) -> Iterator[Part]:
+    def split(self, counted: pl.DataFrame, parts: Groups) -> Iterator[tuple[int, Value]]:
         """The counts of each part, by value."""
-        parts = defaultdict[tuple[int, int], dict[int, int]](dict)
-        for window_us, part, of, count in counted.group_by("window_us", "part", of=self.of).len().iter_rows():
-            if of is not None:
-                parts[window_us, part][of] = count
-        return (Part(window_us, part, counts) for (window_us, part), counts in parts.items())
+        of = counted.select(of=self.of)["of"]
+        known = of.is_not_null().to_numpy()
+        values = Groups.by(of.drop_nulls().to_numpy())
+        many = len(values.found)
+        pairs = Groups.by(parts.place[known] * many + values.place, len(parts.found) * many)
+        part, value, count = pairs.found // max(many, 1), pairs.found % max(many, 1), pairs.count()
+        ends = np.searchsorted(part, np.arange(len(parts.found)), side="right")
+        for number, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
+            if start < end:
+                keys = values.found[value[start:end]].tolist()
+                yield number, dict(zip(keys, count[start:end].tolist(), strict=True))
 
     def zero(self) -> Value:
         return {}

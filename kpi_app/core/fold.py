@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from kpi_app.core.aggregates import Measure, Plain, Split, Value
+from kpi_app.core.groups import Groups
 from kpi_app.core.seen import Places, SeenFile, Told, tell
 from kpi_app.core.segment import SegmentKey, late_part
 from kpi_app.core.windows import US_PER_S
@@ -147,20 +148,28 @@ def _is_dropped(closes_us: pl.Expr, correct_for_s: int | None) -> pl.Expr:
 
 
 def _aggregate(counted: pl.DataFrame, measures: Sequence[Measure]) -> dict[SegmentKey, dict[str, Value]]:
+    keys, parts = _parts(counted)
     plain = {m.name: m.aggregate for m in measures if isinstance(m.aggregate, Plain)}
-    frame = counted.group_by("window_us", "part").agg(**{name: kind.over() for name, kind in plain.items()})
+    of = pl.Series("of", parts.place)
+    frame = counted.group_by(of).agg(**{name: kind.over() for name, kind in plain.items()})
     zeros = [(m.name, m.aggregate) for m in measures if m.name not in plain]
-    parts = {
-        _key(start_us, part): {name: kind.lift(cell) for (name, kind), cell in zip(plain.items(), row, strict=True)}
+    found = {
+        keys[number]: {name: kind.lift(cell) for (name, kind), cell in zip(plain.items(), row, strict=True)}
         | {name: kind.zero() for name, kind in zeros}
-        for start_us, part, *row in frame.iter_rows()
+        for number, *row in frame.iter_rows()
     }
     for measure in measures:
         if isinstance(measure.aggregate, Split):
-            for window_us, part, value in measure.aggregate.split(counted):
-                parts[_key(window_us, part)][measure.name] = value
-    return parts
+            for number, value in measure.aggregate.split(counted, parts):
+                found[keys[number]][measure.name] = value
+    return found
 
 
-def _key(window_us: int, part: int) -> SegmentKey:
-    return SegmentKey(window_us // US_PER_S, part)
+def _parts(counted: pl.DataFrame) -> tuple[list[SegmentKey], Groups]:
+    """Which segments the lines are of, and their groups by these."""
+    starts, lates = (Groups.by(counted[name].to_numpy()) for name in ("window_us", "part"))
+    many = len(lates.found)
+    parts = Groups.by(starts.place * many + lates.place, len(starts.found) * many)
+    windows_s = (starts.found // US_PER_S).tolist()
+    pairs = (divmod(number, many) for number in parts.found.tolist())
+    return [SegmentKey(windows_s[start], int(lates.found[late])) for start, late in pairs], parts

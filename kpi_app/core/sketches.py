@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from datasketches import hll_sketch, hll_union, tgt_hll_type
 
-from kpi_app.core.aggregates import Plain, Value
+from kpi_app.core.aggregates import INT64_MAX, Plain, Value
 
 #: 2 ** 14 registers: a standard error of 0.8 %; below 100 values the estimate is exact.
 LG_K = 14
@@ -37,8 +37,8 @@ class Distinct(Plain):
 
     def lift(self, cell: Sequence[int]) -> Value:
         sketch = hll_sketch(LG_K)
-        for hashed in cell:
-            sketch.update(hashed)
+        for hashed in cell:  # what no Int64 holds it takes for a float, but only after it has tried
+            sketch.update(hashed if hashed <= INT64_MAX else float(hashed))
         return sketch
 
     def zero(self) -> Value:

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kpi_app.core.aggregates import INT64_MAX, Part, Split, Value
+from kpi_app.core.aggregates import INT64_MAX, Split, Value
 from kpi_app.core.categorical import categorical, numbers_and_texts
+from kpi_app.core.groups import Groups, Numbers
 
 #: The most values that a list keeps, and the most bytes that they may have together.
 CANDIDATES = 1_000
@@ -29,10 +30,6 @@ _PUT_OFF = 50_000
 
 #: The value of the row that stands for all others.
 OTHER = "(other)"
-
-#: A part of a batch and a value of it in one number; the last value stands for none.
-_VALUE_BITS = 32
-_NO_VALUE = 2**_VALUE_BITS - 1
 
 #: A list and a dimension of it in one number: `list * _DIMENSIONS + dimension` is quicker to group by than both.
 _DIMENSIONS = 256
@@ -90,43 +87,30 @@ class Tops(Split):
     dimensions: Mapping[str, str]
     sums: Mapping[str, pl.Expr]
 
-    def split(self, counted: pl.DataFrame) -> Iterator[Part]:
+    def split(self, counted: pl.DataFrame, parts: Groups) -> Iterator[tuple[int, Value]]:
         """The lists of each part, exact: what a batch may hold is bounded already."""
-        part = ["window_us", "part"]
-        lines = counted.select(*part, *self.dimensions.values(), **self.sums)
-        parts = lines.select(part).unique().with_row_index("of")
-        of = lines.select(part).join(parts, on=part, how="left", maintain_order="left")["of"]
-        frame = self._by_value(lines, of)
-        rows = dict(frame.group_by("of").len().iter_rows())
-        for number, window_us, number_of_part in parts.iter_rows():
-            if number in rows:
-                yield Part(window_us, number_of_part, Lists([Found(frame, number, rows[number])]))
+        frame = self._by_value(counted, parts)
+        for number, rows in enumerate(np.bincount(frame["of"].to_numpy(), minlength=len(parts.found)).tolist()):
+            if rows:
+                yield number, Lists([Found(frame, number, rows)])
 
-    def _by_value(self, lines: pl.DataFrame, of: pl.Series) -> pl.DataFrame:
-        """All dimensions below each other, in one `group_by` over numbers: of the part, and of the value."""
-        codes, values = numbers_and_texts([categorical(lines[column]) for column in self.dimensions.values()])
-        firsts = np.cumsum([0, *map(len, values)])
-        numbers = codes.select(
-            (pl.col(name).cast(pl.Int64) + first).fill_null(_NO_VALUE)
-            for name, first in zip(codes.columns, firsts[:-1], strict=True)
-        )
-        part = of.to_numpy().astype(np.int64) << _VALUE_BITS
-        keys = [part | number.to_numpy() for number in numbers]
-        long = pl.DataFrame(
-            {"key": np.concatenate(keys)} | {name: pl.concat([lines[name]] * len(keys)) for name in self.sums}
-        )
-        grouped = long.group_by("key").agg(pl.len().cast(pl.Int64).alias("requests"), *self._summed(lines))
-        key = grouped["key"].to_numpy()
-        grouped = grouped.filter(key & _NO_VALUE != _NO_VALUE)
-        key = grouped["key"].to_numpy()
-        dimension = np.repeat(np.arange(len(values), dtype=np.uint32), np.diff(firsts))
-        return grouped.select(
-            of=pl.Series(key >> _VALUE_BITS, dtype=pl.UInt32),
-            dimension=pl.Series(dimension[key & _NO_VALUE]),
-            value=pl.concat(values).gather(key & _NO_VALUE),
-            requests="requests",
-            credit=pl.lit(0, dtype=pl.Int64),
-            **{name: pl.col(name) for name in self.sums},
+    def _by_value(self, counted: pl.DataFrame, parts: Groups) -> pl.DataFrame:
+        """The values of all dimensions below each other, each once a part."""
+        codes, texts = numbers_and_texts([categorical(counted[column]) for column in self.dimensions.values()])
+        sums = [values.to_numpy() for values in counted.select(**self.sums)]
+        found = [_values(code, len(text), parts, sums) for code, text in zip(codes, texts, strict=True)]
+        of, _, requests, *added = (np.concatenate(column) for column in zip(*found, strict=True))
+        dimension = np.repeat(np.arange(len(found), dtype=np.uint32), [len(columns[0]) for columns in found])
+        values = [text.gather(columns[1]) for text, columns in zip(texts, found, strict=True)]
+        return pl.DataFrame(
+            {
+                "of": of.astype(np.uint32),
+                "dimension": dimension,
+                "value": pl.concat(values),
+                "requests": requests,
+                "credit": np.zeros(len(of), dtype=np.int64),
+                **dict(zip(self.sums, added, strict=True)),
+            }
         )
 
     def zero(self) -> Value:
@@ -255,6 +239,17 @@ class Tops(Split):
         return rows.select(
             number.cast(pl.UInt32).alias("list"), names.gather(rows["key"] % _DIMENSIONS), pl.col(columns[1:])
         )
+
+
+def _values(code: pl.Series, codes: int, parts: Groups, sums: Sequence[Numbers]) -> list[Numbers]:
+    """Which parts have which values of a dimension, given by their codes, and on how many lines; and the sums."""
+    place = parts.place
+    if code.null_count():
+        known = code.is_not_null().to_numpy()
+        code, place, sums = code.drop_nulls(), place[known], [values[known] for values in sums]
+    codes = max(codes, 1)  # there is none where all are null
+    pairs = Groups.by(place * codes + code.to_numpy(), len(parts.found) * codes)
+    return [pairs.found // codes, pairs.found % codes, pairs.count(), *(pairs.sum(values) for values in sums)]
 
 
 def _fits(values: pl.Series) -> bool:

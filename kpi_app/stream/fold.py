@@ -1,8 +1,11 @@
 """One batch through decode, parse and fold, in a thread: polars does it outside the GIL."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
+import numpy as np
 import polars as pl
 from faust.types import TP
 
@@ -12,6 +15,8 @@ from kpi_app.feeds.base import Feed, Reading
 from kpi_app.feeds.envelope import decode_placed
 from kpi_app.stream.bend import Record
 from kpi_app.stream.deadletters import REPLAY_HEADER, DeadLetter
+
+_offset = attrgetter("offset")
 
 #: Stands in for a reason while a batch is folded: such a line is a duplicate, and no dead letter.
 _COPY = "copy"
@@ -45,8 +50,7 @@ def fold_records(
     if not fresh:
         return None
     lines, places = decode_placed([record.value for record in fresh])
-    offsets = pl.Series("offset", [record.offset for record in fresh], dtype=pl.Int64)
-    parsed = by.feed.parse(lines, by.reading).hstack([offsets, _times(fresh)])
+    parsed = by.feed.parse(lines, by.reading).hstack([_offsets(fresh), _times(fresh)])
     copies = [record.offset for record in fresh if record.headers and _is_copy(record, birth)]
     parsed = _without(parsed, copies)
     folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us, places, seen)
@@ -70,6 +74,14 @@ def _without(parsed: pl.DataFrame, copies: list[int]) -> pl.DataFrame:
     return parsed.with_columns(event_us=pl.when(fine).then("event_us"), reason=reason)
 
 
+def _offsets(records: Sequence[Record]) -> pl.Series:
+    """The records' offsets, ascending."""
+    first, end = records[0].offset, records[-1].offset + 1
+    if end - first == len(records):  # none is missing between them: nothing to look for
+        return pl.Series("offset", np.arange(first, end, dtype=np.int64))
+    return pl.Series("offset", [record.offset for record in records], dtype=pl.Int64)
+
+
 def _times(records: Sequence[Record]) -> pl.Series:
     """The records' own times, milliseconds; null where the producer gave none."""
     given = pl.Series("record_ms", [record.timestamp for record in records], dtype=pl.Int64)
@@ -79,9 +91,8 @@ def _times(records: Sequence[Record]) -> pl.Series:
 def _dead_letters(fresh: Sequence[Record], where: TP, folded: Folded, reading: Reading) -> list[DeadLetter]:
     if not folded.rejected:
         return []
-    by_offset = {record.offset: record for record in fresh}
     return [
         DeadLetter.of(where, offset, record.timestamp, reason, record.value, reading.anonymise_ip)
         for offset, reason in folded.rejected
-        for record in [by_offset[offset]]
+        for record in [fresh[bisect_left(fresh, offset, key=_offset)]]
     ]

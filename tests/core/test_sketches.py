@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpi_app.core.aggregates import CountBy
+from kpi_app.core.groups import Groups
 from kpi_app.core.sketches import Distinct, bucket, estimate, quantile
 
 KIND = Distinct(pl.col("visitor"))
@@ -50,8 +51,8 @@ def test_many_values_are_counted_within_three_percent(count: int) -> None:
 def times(values_us: list[int]) -> dict[int, int]:
     """Request times by bucket."""
     frame = pl.DataFrame({"time_us": values_us}, schema={"time_us": pl.Int64})
-    frame = frame.with_columns(window_us=pl.lit(0, dtype=pl.Int64), part=pl.lit(0, dtype=pl.Int64))
-    return next((part.value for part in CountBy(bucket(pl.col("time_us"))).split(frame)), {})
+    parts = Groups.by(np.zeros(len(values_us), dtype=np.int64))
+    return dict(CountBy(bucket(pl.col("time_us"))).split(frame, parts)).get(0, {})
 
 
 @given(st.lists(st.integers(0, 10**13), min_size=1, max_size=200), st.sampled_from([0.0, 0.5, 0.9, 0.95, 0.99, 1.0]))

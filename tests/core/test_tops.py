@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from kpi_app.core import tops as tops_of
 from kpi_app.core.aggregates import INT64_MAX, Value
+from kpi_app.core.groups import Groups
 from kpi_app.core.tops import OTHER, Lists, Tops
 
 TOPS = Tops({"path": "by_path", "status": "by_status"}, {"bytes_sent": pl.col("bytes")})
@@ -40,27 +42,23 @@ def stored_and_read(lists: Value) -> Value:
     return orjson.loads(orjson.dumps(TOPS.dump(lists), option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def lists_of(lines: Sequence[Line], window_us: int = 0) -> Lists:
+def lists_of(lines: Sequence[Line]) -> Lists:
     """What a batch of lines of one window comes to."""
     frame = pl.DataFrame(
         {
-            "window_us": [window_us] * len(lines),
-            "part": [0] * len(lines),
             "by_path": [path for path, _, _ in lines],
             "by_status": [status for _, status, _ in lines],
             "bytes": [size for _, _, size in lines],
         },
         schema={
-            "window_us": pl.Int64,
-            "part": pl.Int64,
             "by_path": pl.String,
             "by_status": pl.String,
             "bytes": pl.Int64,
         },
     )
-    parts = list(TOPS.split(frame))
-    assert [part[:2] for part in parts] == [(window_us, 0)] * len(parts)
-    return parts[0].value if parts else TOPS.zero()
+    parts = dict(TOPS.split(frame, Groups.by(np.zeros(len(lines), dtype=np.int64))))
+    assert parts.keys() <= {0}
+    return parts.get(0, TOPS.zero())
 
 
 def united(batches: Iterable[Lists]) -> Lists:
