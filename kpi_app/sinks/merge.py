@@ -1,6 +1,7 @@
 """Merge: the segments of whole windows, over all source partitions, become the rows that people read.
 
-    hold -> lock_windows -> take_marks -> read_segments -> unite -> write_rows -> write_tops -> mark_larger -> commit
+    hold -> lock_windows -> take_marks -> weigh
+         -> (read_segments -> unite -> write_rows -> write_tops -> mark_larger) for each bunch -> commit
 
 One READ COMMITTED transaction does a bunch of windows of one size. The order of its steps loses no mark: a mark that
 `take_marks` sees was committed together with its segments, so that `read_segments`, a later statement, sees them;
@@ -16,7 +17,7 @@ transaction, so that it is not found again.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -39,11 +40,12 @@ WINDOWS = 200
 #: Larger windows a transaction: each one is made of dozens, and the base rows of the next seconds wait for it.
 LARGER = 20
 
-#: Windows in hand at once: bounds what is in memory.
-_READ = 10
+#: Windows in hand at once, and bytes of their states as they are stored, unless a single one has more: bounds what
+#: is in memory. Each bunch has its price, whatever it holds.
+_IN_HAND, _BYTES = 50, 1 << 20
 
 #: States a read: bounds what is in memory, and how long Postgres hears nothing of us.
-_PAGE = 50
+_PAGE = 100
 
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -97,8 +99,8 @@ async def merge_windows(session: Session, scope: Scope, level: int) -> Looked:
     if windows:
         todo = await take_marks(session, scope, size, windows)
         kept = [window for window in todo if held.expired_before is None or window.start >= held.expired_before]
-        for start in range(0, len(kept), _READ):
-            await publish(session, scope, size, kept[start : start + _READ])
+        for bunch in bunches(kept, await weigh(session, scope, size, kept)):
+            await publish(session, scope, size, bunch)
     return Looked(len(windows), is_last=size.larger_s is None)
 
 
@@ -127,6 +129,32 @@ async def take_marks(session: Session, scope: Scope, size: Size, windows: Sequen
         for window in windows
         if window.is_due or taken[window.start]["is_marked"]
     ]
+
+
+async def weigh(session: Session, scope: Scope, size: Size, windows: Sequence[Window]) -> Mapping[datetime, int]:
+    """Bytes of the states that windows are made of, as they are now."""
+    starts = [window.start for window in windows]
+    if size.smaller_s:
+        sql = _SQL["weigh_smaller"].format(table=queries.identifiers([scope.feed.table]))
+        rows = await session.fetch(sql, size.smaller_s[-1], starts, size.window_s)
+    else:
+        rows = await session.fetch(_SQL["weigh_segments"], scope.topic, starts)
+    return {row["window_start"]: row["bytes"] for row in rows}
+
+
+def bunches(windows: Iterable[Window], weights: Mapping[datetime, int]) -> Iterator[list[Window]]:
+    """Windows that are in hand at once, in their order, by the weights of their starts."""
+    bunch: list[Window] = []
+    total = 0
+    for window in windows:
+        weight = weights.get(window.start, 0)
+        if bunch and (len(bunch) >= _IN_HAND or total + weight > _BYTES):
+            yield bunch
+            bunch, total = [], 0
+        bunch.append(window)
+        total += weight
+    if bunch:
+        yield bunch
 
 
 async def publish(session: Session, scope: Scope, size: Size, windows: Sequence[Window]) -> None:

@@ -31,7 +31,7 @@ TIDY_EVERY_S = 10.0
 RENEW_EVERY_S = 5.0
 
 #: After a merge the next one waits until no lines are being folded, but no more than so many times what it took.
-YIELD = 2.0
+YIELD = 4.0
 
 #: Flushes under way at once; the sink has a connection more, for the merge.
 FLUSHES = 3

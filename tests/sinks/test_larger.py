@@ -1,12 +1,15 @@
 """Larger windows: minutes become hours and days, each line in each of them once, and lists with them."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from kpi_app.errors import SinkBusy
-from kpi_app.sinks.claim import Pace
-from kpi_app.sinks.merge import merge_windows
+from kpi_app.sinks import merge
+from kpi_app.sinks.claim import Held, Pace, Scope
+from kpi_app.sinks.connect import Session
+from kpi_app.sinks.merge import Size, Window, merge_windows
 from kpi_app.sinks.postgres import PostgresSink
 from tests.sinks.gate import Gate, after
 from tests.sinks.owner import Owner
@@ -172,7 +175,16 @@ async def test_row_that_is_merged_to_the_same_is_not_written_in_any_size(store: 
     await check(store)
 
 
-STEPS = ["lock_windows", "take_marks", "read_segments", "read_smaller", "write_rows", "write_tops", "mark_larger"]
+STEPS = [
+    "lock_windows",
+    "take_marks",
+    "weigh",
+    "read_segments",
+    "read_smaller",
+    "write_rows",
+    "write_tops",
+    "mark_larger",
+]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -257,6 +269,48 @@ async def test_segments_are_read_in_pages(store: Store, monkeypatch: pytest.Monk
     await settle(sink)
     await check(store)
     assert await requests(store, DAY_S) == {DAY: 7 * 31, DAY + 2 * DAY_S: 7}
+
+
+@pytest.mark.parametrize(
+    ("in_hand", "size", "most"), [(2, 1 << 30, 2), (1_000, 1, 1), (1_000, 1 << 30, 31)], ids=["windows", "bytes", "all"]
+)
+async def test_windows_in_hand_are_bounded(
+    store: Store, monkeypatch: pytest.MonkeyPatch, in_hand: int, size: int, most: int
+) -> None:
+    """By their number and by their bytes, unless a single one has more; and each window is in one bunch."""
+    monkeypatch.setattr(merge, "_IN_HAND", in_hand)
+    monkeypatch.setattr(merge, "_BYTES", size)
+    bunches: list[int] = []
+    publish = merge.publish
+
+    async def noted(session: Session, scope: Scope, size: Size, windows: Sequence[Window]) -> None:
+        bunches.append(len(windows))
+        await publish(session, scope, size, windows)
+
+    monkeypatch.setattr(merge, "publish", noted)
+    sink = await store.sink(**LARGER)
+    await sink.flush(Owner().read(*range(0, 31 * 60, 60)).checkpoint())
+    await merge_size(sink, 0)
+    assert (max(bunches), sum(bunches)) == (most, 31)
+    await settle(sink)
+    await check(store)
+
+
+async def test_the_weights_of_windows_are_the_bytes_of_what_they_are_made_of(store: Store) -> None:
+    """Of their segments, or of the rows of the next smaller size."""
+    sink = await store.sink(**LARGER)
+    for partition in range(2):
+        await sink.flush(Owner(partition).read(0, 60, 2 * DAY_S).checkpoint())
+    held = Held((60, HOUR_S, DAY_S), None)
+    for level, all_bytes in (
+        (0, "SELECT sum(length(state)) FROM segment"),
+        (1, "SELECT sum(length(sketches)) FROM access_kpi"),
+    ):
+        async with sink.database.transaction() as session:
+            size = merge._size(held, level)
+            weights = await merge.weigh(session, sink.scope, size, await merge.lock_windows(session, sink.scope, size))
+        assert sum(weights.values()) == await store.eye.fetchval(all_bytes) > 0
+        await merge_size(sink, level)
 
 
 async def test_two_workers_merge_all_sizes_at_once(store: Store) -> None:

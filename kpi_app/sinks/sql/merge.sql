@@ -69,6 +69,22 @@ SELECT locked.window_start, marked.window_start IS NOT NULL AS is_marked,
   LEFT JOIN marked ON marked.window_start = locked.window_start
   LEFT JOIN {table} AS old ON old.window_start = locked.window_start AND old.window_seconds = $2;
 
+-- weigh_segments --
+-- How many bytes the segments of windows have.
+SELECT window_start, sum(octet_length(state))::bigint AS bytes FROM segment
+ WHERE topic = $1 AND window_start = ANY ($2::timestamptz[])
+ GROUP BY window_start;
+
+-- weigh_smaller --
+-- How many bytes the states of the rows of size $1 have that are in windows ($2) of a larger size ($3).
+SELECT of.window_start, sum(octet_length(small.sketches))::bigint AS bytes
+  FROM unnest($2::timestamptz[]) AS of (window_start)
+  JOIN {table} AS small
+       ON small.window_start >= of.window_start
+      AND small.window_start < of.window_start + make_interval(secs => $3::integer)
+ WHERE small.window_seconds = $1 AND small.sketches IS NOT NULL
+ GROUP BY of.window_start;
+
 -- read_segments --
 -- The next $6 segments of some windows, after the one of window $3, partition $4 and part $5.
 SELECT window_start, partition, part, state FROM segment
