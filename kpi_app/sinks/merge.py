@@ -42,10 +42,10 @@ LARGER = 20
 
 #: Windows in hand at once, and bytes of their states as they are stored, unless a single one has more: bounds what
 #: is in memory. Each bunch has its price, whatever it holds.
-_IN_HAND, _BYTES = 50, 1 << 20
+_IN_HAND, _BYTES = 50, 400 << 10
 
 #: States a read: bounds what is in memory, and how long Postgres hears nothing of us.
-_PAGE = 100
+_PAGE = 50
 
 _BEFORE_ALL = datetime(1, 1, 1, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from kpi_app.stream.bend import Batch
 
-#: Batches under way at once, waiting ones included: enough that two partitions' are among them.
-UNDER_WAY = 3
+#: Batches under way at once: of two partitions, as these come in turn. More are no faster, and take more memory.
+UNDER_WAY = 2
 
 
 class Folds:

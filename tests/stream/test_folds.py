@@ -3,6 +3,8 @@
 import asyncio
 from collections import defaultdict
 
+import pytest
+
 from kpi_app.stream.bend import Batch
 from kpi_app.stream.folds import UNDER_WAY, Folds
 
@@ -31,8 +33,9 @@ class Slow:
             await self.one_began.wait_for(lambda: len(self.began) >= batches)
 
 
-async def test_partitions_fold_side_by_side_and_each_in_order() -> None:
+async def test_partitions_fold_side_by_side_and_each_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch waits for the earlier ones of its partition and for no other's."""
+    monkeypatch.setattr("kpi_app.stream.folds.UNDER_WAY", 3)
     slow = Slow()
     async with asyncio.timeout(10), Folds(slow) as folds:
         for partition, start in ((0, 1), (0, 2), (1, 1)):
@@ -46,7 +49,7 @@ async def test_partitions_fold_side_by_side_and_each_in_order() -> None:
 
 
 async def test_who_adds_waits_while_many_are_under_way() -> None:
-    """The queues of faust fill up, which pauses their partitions: memory stays bounded."""
+    """faust's queue fills up, and no more is fetched than it takes: memory stays bounded."""
     slow = Slow()
     async with asyncio.timeout(10), Folds(slow) as folds:
         for partition in range(UNDER_WAY):
