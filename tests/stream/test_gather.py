@@ -1,10 +1,13 @@
 """Lines that come few at a time are taken together; the clock is a stand-in."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from kpi_app.stream.bend import gather
+from kpi_app.stream.bend import Batch, gather
+from kpi_app.stream.bend.consumer import BatchConsumer
 from kpi_app.stream.bend.gather import ENOUGH, GATHER_S, Gather
 
 
@@ -78,3 +81,40 @@ async def test_what_gathers_is_taken_in_time() -> None:
     subject.taken(1, waiting=0)
     async with asyncio.timeout(60 * GATHER_S):
         await subject.wait(asyncio.Event())
+
+
+class _Fetched(BatchConsumer):
+    """A consumer of which each fetch brings a line, of so many."""
+
+    def __init__(self, waiting: int) -> None:
+        self._gather, self.suspend_flow, self._thread = Gather(), asyncio.Event(), SimpleNamespace(waiting=waiting)
+
+    async def fetch(self) -> None:
+        await self._wait_next_records(1.0)
+
+
+async def fetches_at_once(subject: _Fetched) -> bool:
+    fetching = asyncio.create_task(subject.fetch())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    done = fetching.done()
+    fetching.cancel()
+    await asyncio.wait([fetching])
+    return done
+
+
+@pytest.mark.usefixtures("clock")
+async def test_the_consumer_waits_for_lines_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless its thread knows of many more, or the flow is suspended."""
+
+    async def one_line(*_: object) -> tuple[dict[str, Batch], None]:
+        return {"lines/0": Batch(0, [cast(Any, None)])}, None
+
+    monkeypatch.setattr(BatchConsumer.__base__, "_wait_next_records", one_line)
+    subject, behind = _Fetched(waiting=0), _Fetched(waiting=ENOUGH)
+    assert await fetches_at_once(subject)
+    assert not await fetches_at_once(subject)
+    subject.suspend_flow.set()
+    assert await fetches_at_once(subject)
+    for _ in range(2):
+        assert await fetches_at_once(behind)
