@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kpi_app.core.groups import Groups
+from kpi_app.core.groups import INT64_MAX, Groups
 
 #: What an aggregate holds: a whole number, None (nothing seen), or counts by whole number.
 Value = Any
-
-#: The largest number that the bigint columns hold, and that segments can.
-INT64_MAX = 2**63 - 1
 
 
 class Aggregate(ABC):

@@ -13,11 +13,13 @@ Numbers = npt.NDArray[np.int64]
 #: An array for all numbers that there may be may have so many places for each line, and so many on top.
 _PLACES_A_LINE, _PLACES = 4, 1 << 16
 
-#: numpy adds up floats, which are exact so far: far enough for the halves of a million lines' numbers.
+#: The largest number that the bigint columns hold, and that segments can.
+INT64_MAX = 2**63 - 1
+
+#: numpy's count with weights adds up floats, which are exact so far.
 _EXACT = 1 << 53
 _LOW_BITS = 32
 _LOW = (1 << _LOW_BITS) - 1
-_LARGEST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,21 @@ class Groups:
 
     def sum(self, values: Numbers) -> Numbers:
         """What the lines' values, none below 0, add up to in each group; it stops at the largest number there is."""
-        if int(values.max(initial=0)) * len(values) <= _EXACT:
+        if _most(values) <= INT64_MAX:
             return self._sum(values)
         low = self._sum(values & _LOW)
         high = self._sum(values >> _LOW_BITS) + (low >> _LOW_BITS)
-        return np.where(high <= _LARGEST >> _LOW_BITS, (high << _LOW_BITS) | (low & _LOW), _LARGEST)
+        return np.where(high <= INT64_MAX >> _LOW_BITS, (high << _LOW_BITS) | (low & _LOW), INT64_MAX)
 
     def _sum(self, values: Numbers) -> Numbers:
-        return np.bincount(self.place, values, minlength=len(self.found)).astype(np.int64)
+        """The same, where no sum is too large."""
+        if _most(values) <= _EXACT:
+            return np.bincount(self.place, values, minlength=len(self.found)).astype(np.int64)
+        total = np.zeros(len(self.found), dtype=np.int64)
+        np.add.at(total, self.place, values)
+        return total
+
+
+def _most(values: Numbers) -> int:
+    """What no sum over some of the values is above."""
+    return int(values.max(initial=0)) * len(values)

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 from datasketches import hll_sketch, hll_union, tgt_hll_type
 
-from kpi_app.core.aggregates import INT64_MAX, Plain, Value
+from kpi_app.core.aggregates import Plain, Value
+from kpi_app.core.groups import INT64_MAX
 
 #: 2 ** 14 registers: a standard error of 0.8 %; below 100 values the estimate is exact.
 LG_K = 14

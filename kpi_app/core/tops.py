@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kpi_app.core.aggregates import INT64_MAX, Split, Value
+from kpi_app.core.aggregates import Split, Value
 from kpi_app.core.categorical import categorical, numbers_and_texts
-from kpi_app.core.groups import Groups, Numbers
+from kpi_app.core.groups import INT64_MAX, Groups, Numbers
 
 #: The most values that a list keeps, and the most bytes that they may have together.
 CANDIDATES = 1_000
@@ -82,6 +82,7 @@ class Tops(Split):
     """Top lists of several dimensions: of each one the lines by value, and whole-number sums over them.
 
     The column of a dimension (String or Categorical) is null where a line has no such thing at all: it is in no list.
+    What is summed is Int64, never negative; null counts as 0.
     """
 
     dimensions: Mapping[str, str]
@@ -97,7 +98,7 @@ class Tops(Split):
     def _by_value(self, counted: pl.DataFrame, parts: Groups) -> pl.DataFrame:
         """The values of all dimensions below each other, each once a part."""
         codes, texts = numbers_and_texts([categorical(counted[column]) for column in self.dimensions.values()])
-        sums = [values.to_numpy() for values in counted.select(**self.sums)]
+        sums = [values.fill_null(0).to_numpy() for values in counted.select(**self.sums)]
         found = [_values(code, len(text), parts, sums) for code, text in zip(codes, texts, strict=True)]
         of, _, requests, *added = (np.concatenate(column) for column in zip(*found, strict=True))
         dimension = np.repeat(np.arange(len(found), dtype=np.uint32), [len(columns[0]) for columns in found])

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from kpi_app.core.aggregates import INT64_MAX, Count, CountBy, Max, Measure, Min, Peak, Sum, Value
+from kpi_app.core.aggregates import Count, CountBy, Max, Measure, Min, Peak, Sum, Value
+from kpi_app.core.groups import INT64_MAX
 from kpi_app.core.sketches import Distinct, bucket, estimate, quantile
 from kpi_app.core.tops import Tops
 from kpi_app.core.windows import US_PER_S, utc_us

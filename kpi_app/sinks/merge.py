@@ -99,7 +99,8 @@ async def merge_windows(session: Session, scope: Scope, level: int) -> Looked:
     if windows:
         todo = await take_marks(session, scope, size, windows)
         kept = [window for window in todo if held.expired_before is None or window.start >= held.expired_before]
-        for bunch in bunches(kept, await weigh(session, scope, size, kept)):
+        weights = await weigh(session, scope, size, kept) if len(kept) > 1 else {}
+        for bunch in bunches(kept, weights):
             await publish(session, scope, size, bunch)
     return Looked(len(windows), is_last=size.larger_s is None)
 

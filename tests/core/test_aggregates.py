@@ -1,14 +1,17 @@
 """Aggregates: any grouping and order of merges gives the same value."""
 
+from collections import Counter, defaultdict
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi_app.core.aggregates import INT64_MAX, Aggregate, Count, CountBy, Max, Min, Peak, Sum
+from kpi_app.core.aggregates import Aggregate, Count, CountBy, Max, Min, Peak, Sum
+from kpi_app.core.groups import INT64_MAX, Groups
 
 X = pl.col("x")
 WHOLE = st.integers(0, INT64_MAX)
@@ -64,6 +67,22 @@ def test_value_over_lines(kind: Aggregate, value: int) -> None:
     """A null adds nothing, but its line counts."""
     frame = pl.DataFrame({"group": [0] * 4, "x": [1, 2, 3, None]})
     assert frame.group_by("group").agg(kind.over()).item(0, 1) == value
+
+
+PARTS = st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(-1, 9)), max_size=60)
+
+
+@given(PARTS)
+def test_counts_by_value_are_those_of_each_part(lines: list[tuple[int, int | None]]) -> None:
+    """A null counts nowhere, and a part of nulls alone has no counts."""
+    counts = defaultdict[int, Counter[int]](Counter)
+    for part, value in lines:
+        if value is not None:
+            counts[part][value] += 1
+    parts = Groups.by(np.array([part for part, _ in lines], dtype=np.int64))
+    frame = pl.DataFrame({"x": [value for _, value in lines]}, schema={"x": pl.Int64})
+    found = {int(parts.found[number]): value for number, value in CountBy(X).split(frame, parts)}
+    assert found == counts
 
 
 def test_zero_is_not_shared() -> None:

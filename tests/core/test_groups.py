@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpi_app.core.aggregates import INT64_MAX
-from kpi_app.core.groups import Groups
+from kpi_app.core.groups import INT64_MAX, Groups
 
 LINES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, INT64_MAX) | st.integers(0, 100)), max_size=80)
 
@@ -40,3 +39,9 @@ def test_far_apart_numbers_take_no_room() -> None:
     """A batch of many parts and many values must not ask for an array with a place for each pair."""
     found = Groups.by(np.array([10**17, 5], dtype=np.int64), below=10**18)
     assert found.found.tolist() == [5, 10**17]
+
+
+def test_a_sum_of_more_lines_than_floats_can_add_is_exact() -> None:
+    """A producer's batch may hold millions of short lines, and say any size of each."""
+    values = np.full((1 << 21) + (1 << 19), (1 << 32) - 1, dtype=np.int64)
+    assert Groups.by(np.zeros(len(values), dtype=np.int64)).sum(values).tolist() == [len(values) * ((1 << 32) - 1)]

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpi_app.core import tops as tops_of
-from kpi_app.core.aggregates import INT64_MAX, Value
-from kpi_app.core.groups import Groups
+from kpi_app.core.aggregates import Value
+from kpi_app.core.groups import INT64_MAX, Groups
 from kpi_app.core.tops import OTHER, Lists, Tops
 
 TOPS = Tops({"path": "by_path", "status": "by_status"}, {"bytes_sent": pl.col("bytes")})
@@ -59,6 +59,32 @@ def lists_of(lines: Sequence[Line]) -> Lists:
     parts = dict(TOPS.split(frame, Groups.by(np.zeros(len(lines), dtype=np.int64))))
     assert parts.keys() <= {0}
     return parts.get(0, TOPS.zero())
+
+
+PARTS = st.lists(
+    st.tuples(st.integers(0, 4), st.none() | st.sampled_from(["/a", "/b", "/c"]), st.none() | st.integers(0, 9)),
+    max_size=60,
+)
+
+
+@given(PARTS)
+def test_each_part_has_its_own_lists(lines: list[tuple[int, str | None, int | None]]) -> None:
+    """A line without a value is in no list, nor is one of a dimension that nobody gave; no size counts as 0."""
+    requests, sizes = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    for part, path, size in lines:
+        if path is not None:
+            requests[part, path] += 1
+            sizes[part, path] += size or 0
+    parts = Groups.by(np.array([part for part, _, _ in lines], dtype=np.int64))
+    columns = {"by_path": [path for _, path, _ in lines], "by_status": None, "bytes": [size for _, _, size in lines]}
+    frame = pl.DataFrame(columns, schema={"by_path": pl.String, "by_status": pl.String, "bytes": pl.Int64})
+    found = {}
+    for number, lists in TOPS.split(frame, parts):
+        for row in read(united([lists]), [("", None, 0)] * len(lines)):
+            assert row["dimension"] == "path"
+            if row["value"] != OTHER:
+                found[int(parts.found[number]), row["value"]] = row["requests"], row["bytes_sent"]
+    assert found == {each: (count, sizes[each]) for each, count in requests.items()}
 
 
 def united(batches: Iterable[Lists]) -> Lists:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kpi_app.core.aggregates import INT64_MAX
+from kpi_app.core.groups import INT64_MAX
 from kpi_app.core.sketches import bucket
 from kpi_app.feeds import FEEDS
 from kpi_app.feeds.access import ACCESS, parse

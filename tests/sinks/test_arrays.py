@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from kpi_app.core.aggregates import INT64_MAX
+from kpi_app.core.groups import INT64_MAX
 from kpi_app.sinks.arrays import literal
 from tests.conftest import connected
 

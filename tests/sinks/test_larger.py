@@ -1,15 +1,15 @@
 """Larger windows: minutes become hours and days, each line in each of them once, and lists with them."""
 
 import asyncio
-from collections.abc import Sequence
+from itertools import chain
 
 import pytest
 
+from kpi_app.core.windows import utc
 from kpi_app.errors import SinkBusy
 from kpi_app.sinks import merge
-from kpi_app.sinks.claim import Held, Pace, Scope
-from kpi_app.sinks.connect import Session
-from kpi_app.sinks.merge import Size, Window, merge_windows
+from kpi_app.sinks.claim import Held, Pace
+from kpi_app.sinks.merge import Window, merge_windows
 from kpi_app.sinks.postgres import PostgresSink
 from tests.sinks.gate import Gate, after
 from tests.sinks.owner import Owner
@@ -272,45 +272,63 @@ async def test_segments_are_read_in_pages(store: Store, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("in_hand", "size", "most"), [(2, 1 << 30, 2), (1_000, 1, 1), (1_000, 1 << 30, 31)], ids=["windows", "bytes", "all"]
+    ("weights", "bunched"),
+    [
+        ([3, 3, 3, 3, 3, 3, 3], [3, 3, 1]),
+        ([11, 1, 10, 1], [1, 1, 1, 1]),
+        ([0] * 7, [5, 2]),
+        ([], []),
+    ],
+    ids=["bytes", "one alone is too much", "windows", "none"],
 )
-async def test_windows_in_hand_are_bounded(
-    store: Store, monkeypatch: pytest.MonkeyPatch, in_hand: int, size: int, most: int
-) -> None:
-    """By their number and by their bytes, unless a single one has more; and each window is in one bunch."""
-    monkeypatch.setattr(merge, "_IN_HAND", in_hand)
-    monkeypatch.setattr(merge, "_BYTES", size)
-    bunches: list[int] = []
-    publish = merge.publish
+def test_windows_in_hand_are_bounded(weights: list[int], bunched: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their number and by their bytes, unless a single one has more; none is left out, or has another place."""
+    monkeypatch.setattr(merge, "_IN_HAND", 5)
+    monkeypatch.setattr(merge, "_BYTES", 10)
+    windows = [Window(utc(60 * number), False, False) for number in range(len(weights))]
+    weighed = {window.start: weight for window, weight in zip(windows, weights, strict=True) if weight}
+    found = list(merge.bunches(windows, weighed))
+    assert list(map(len, found)) == bunched
+    assert list(chain.from_iterable(found)) == windows
 
-    async def noted(session: Session, scope: Scope, size: Size, windows: Sequence[Window]) -> None:
-        bunches.append(len(windows))
-        await publish(session, scope, size, windows)
 
-    monkeypatch.setattr(merge, "publish", noted)
+async def test_bunches_of_one_window_give_the_same_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every size."""
+    monkeypatch.setattr(merge, "_BYTES", 1)
     sink = await store.sink(**LARGER)
-    await sink.flush(Owner().read(*range(0, 31 * 60, 60)).checkpoint())
-    await merge_size(sink, 0)
-    assert (max(bunches), sum(bunches)) == (most, 31)
+    await sink.flush(Owner().read(*range(0, 31 * 60, 60), 2 * DAY_S).checkpoint())
     await settle(sink)
     await check(store)
+    assert await requests(store, DAY_S) == {DAY: 31, DAY + 2 * DAY_S: 1}
 
 
-async def test_the_weights_of_windows_are_the_bytes_of_what_they_are_made_of(store: Store) -> None:
-    """Of their segments, or of the rows of the next smaller size."""
+@pytest.mark.parametrize(
+    ("level", "query"),
+    [
+        (0, "SELECT window_start, sum(length(state)) FROM segment GROUP BY 1"),
+        (
+            1,
+            "SELECT date_trunc('hour', window_start, 'UTC'), sum(length(sketches)) FROM access_kpi"
+            " WHERE window_seconds = 60 GROUP BY 1",
+        ),
+        (
+            2,
+            "SELECT date_trunc('day', window_start, 'UTC'), sum(length(sketches)) FROM access_kpi"
+            " WHERE window_seconds = 3600 GROUP BY 1",
+        ),
+    ],
+)
+async def test_windows_weigh_what_they_are_made_of(store: Store, level: int, query: str) -> None:
+    """Their segments, or the rows of the next smaller size."""
     sink = await store.sink(**LARGER)
     for partition in range(2):
-        await sink.flush(Owner(partition).read(0, 60, 2 * DAY_S).checkpoint())
-    held = Held((60, HOUR_S, DAY_S), None)
-    for level, all_bytes in (
-        (0, "SELECT sum(length(state)) FROM segment"),
-        (1, "SELECT sum(length(sketches)) FROM access_kpi"),
-    ):
-        async with sink.database.transaction() as session:
-            size = merge._size(held, level)
-            weights = await merge.weigh(session, sink.scope, size, await merge.lock_windows(session, sink.scope, size))
-        assert sum(weights.values()) == await store.eye.fetchval(all_bytes) > 0
-        await merge_size(sink, level)
+        await sink.flush(Owner(partition).read(0, 60, 7_200, 2 * DAY_S).checkpoint())
+    await settle(sink)
+    bytes_by_start = {row[0]: row[1] for row in await store.eye.fetch(query)}
+    windows = [Window(start, False, False) for start in bytes_by_start]
+    async with sink.database.transaction() as session:
+        size = merge._size(Held((60, HOUR_S, DAY_S), None), level)
+        assert await merge.weigh(session, sink.scope, size, windows) == bytes_by_start
 
 
 async def test_two_workers_merge_all_sizes_at_once(store: Store) -> None:

@@ -31,18 +31,20 @@ from faust.app.router import Router
 from faust.stores.rocksdb import Store
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
-from faust.transport.conductor import ConductorCompiler
+from faust.transport._cython import conductor
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web.drivers.aiohttp import Web
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
+from kpi_app.settings import Settings
 from kpi_app.stream.bend import BentApp, fetched, identity
 from kpi_app.stream.bend.consumer import BatchConsumer, BatchThread, BatchTransport
 from kpi_app.stream.bend.fetched import BareResults
 from kpi_app.stream.bend.recovery import Tables, TakeOver
 from kpi_app.stream.bend.worker import BentWorker
+from kpi_app.stream.kafka import BATCH_BYTES, transactional_producer
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -124,7 +126,6 @@ def test_what_is_called_is_there_to_call(theirs: type, names: list[str]) -> None
         (driver.AIOKafkaConsumerThread._create_worker_consumer, "fetch_max_wait_ms=1500"),
         (ThreadDelegateConsumer.__init__, "self._new_consumer_thread()"),
         (Consumer._drain_messages, "getmany(timeout=1.0)"),
-        (ConductorCompiler.build, "app.consumer.on_buffer_full"),
         (Consumer._drain_messages, "get_read_offset = self._read_offset.__getitem__"),
         (Consumer._drain_messages, "if r_offset is None or offset >= r_offset"),
         (Consumer.force_commit, "self._filter_tps_with_pending_acks(topics)"),
@@ -271,6 +272,24 @@ def test_what_is_handed_out_at_a_time_is_bounded(
     assert list(chain.from_iterable(handed_out)) == list(range(15))
 
 
+def test_what_is_left_of_a_fetch_waits_for_the_other_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka asks them in the order that they are in: the folds of one partition would wait for each other."""
+    monkeypatch.setattr(fetched, "MOST_LINES", 6)
+    results = BareResults()
+    tps = [TopicPartition("raw", number) for number in range(3)]
+    for tp in tps:
+        _fetched(results, tp)
+    turns = []
+    while results:
+        results.begin()
+        for tp in list(results):  # as `Fetcher.fetched_records`
+            if results[tp].getall(None):
+                turns.append(tp)
+            if not results[tp].has_more():
+                del results[tp]
+    assert turns[:6] == [*tps, *tps]
+
+
 def _fetched(results: BareResults, tp: TopicPartition) -> tuple[FetchResult, _Position]:
     """Fifteen records of 100 bytes in five batches of a producer."""
     data = b""
@@ -314,6 +333,19 @@ def test_no_partition_is_left_out_while_the_queue_is_full() -> None:
         full, drop = partial(consumer.on_buffer_full, tp), partial(consumer.on_buffer_drop, tp)
         assert queue.put_nowait_enhanced(tp, on_pressure_high=full, on_pressure_drop=drop)
     assert consumer._get_active_partitions() == tps
+
+
+def test_faust_asks_the_consumer_what_a_full_queue_means() -> None:
+    """In the compiled handler of messages, whose source comes with it."""
+    assert "consumer.on_buffer_full" in Path(conductor.__file__).with_name("conductor.pyx").read_text()
+
+
+async def test_a_checkpoint_is_not_sent_in_pieces_of_two_segments() -> None:
+    """aiokafka waits for the broker after each batch, and asks for no more than a megabyte at a time."""
+    producer = transactional_producer(Settings(), "checkpoints")
+    assert producer._message_accumulator._batch_size == BATCH_BYTES
+    await producer.stop()
+    assert inspect.signature(aiokafka.AIOKafkaProducer).parameters["max_request_size"].default > BATCH_BYTES
 
 
 def test_no_offset_counts_as_read() -> None:

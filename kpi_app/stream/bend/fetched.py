@@ -69,10 +69,10 @@ class BareResults(dict[TopicPartition, Any]):
             fetched = result._partition_records
             fetched._records = _Wholes(fetched._records, fetched.next_fetch_offset)
             fetched._consumer_record = _as_it_is
-            result.getall = partial(self._some, result)
+            result.getall = partial(self._some, tp, result)
         super().__setitem__(tp, result)
 
-    def _some(self, result: FetchResult, max_records: int | None = None) -> list[Whole]:
+    def _some(self, tp: TopicPartition, result: FetchResult, max_records: int | None = None) -> list[Whole]:
         """As `FetchResult.getall`, in bounds of our own: the rest is handed out the next time."""
         wholes: list[Whole] = []
         if self._lines >= MOST_LINES or self._size >= MOST_BYTES:
@@ -84,6 +84,8 @@ class BareResults(dict[TopicPartition, Any]):
             size += sum(map(len, filter(None, map(_value, whole.records))))
         self._lines += lines
         self._size += size
+        if result.has_more():
+            super().__setitem__(tp, self.pop(tp))  # the next time it is another partition's turn
         return wholes
 
 
