@@ -139,11 +139,9 @@ class CountBy(Split):
     def split(self, counted: pl.DataFrame, parts: Groups) -> Iterator[tuple[int, Value]]:
         """The counts of each part, by value."""
         of = counted.select(of=self.of)["of"]
-        known = of.is_not_null().to_numpy()
         values = Groups.by(of.drop_nulls().to_numpy())
-        many = len(values.found)
-        pairs = Groups.by(parts.place[known] * many + values.place, len(parts.found) * many)
-        part, value, count = pairs.found // max(many, 1), pairs.found % max(many, 1), pairs.count()
+        pairs, part, value = parts.of(of.is_not_null().to_numpy()).paired(values.place, len(values.found))
+        count = pairs.count()
         ends = np.searchsorted(part, np.arange(len(parts.found)), side="right")
         for number, (start, end) in enumerate(pairwise([0, *ends.tolist()])):
             if start < end:

@@ -168,8 +168,6 @@ def _aggregate(counted: pl.DataFrame, measures: Sequence[Measure]) -> dict[Segme
 def _parts(counted: pl.DataFrame) -> tuple[list[SegmentKey], Groups]:
     """Which segments the lines are of, and their groups by these."""
     starts, lates = (Groups.by(counted[name].to_numpy()) for name in ("window_us", "part"))
-    many = len(lates.found)
-    parts = Groups.by(starts.place * many + lates.place, len(starts.found) * many)
-    windows_s = (starts.found // US_PER_S).tolist()
-    pairs = (divmod(number, many) for number in parts.found.tolist())
-    return [SegmentKey(windows_s[start], int(lates.found[late])) for start, late in pairs], parts
+    parts, start, late = starts.paired(lates.place, len(lates.found))
+    windows_s, numbers = starts.found[start] // US_PER_S, lates.found[late]
+    return [SegmentKey(*key) for key in zip(windows_s.tolist(), numbers.tolist(), strict=True)], parts

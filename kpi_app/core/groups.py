@@ -42,6 +42,15 @@ class Groups:
         where[found] = np.arange(len(found))
         return cls(found, where[numbers])
 
+    def of(self, lines: npt.NDArray[np.bool_]) -> "Groups":
+        """The same groups, of some of the lines; some may have none."""
+        return Groups(self.found, self.place[lines])
+
+    def paired(self, numbers: Numbers, below: int) -> tuple["Groups", Numbers, Numbers]:
+        """Group by this and by numbers from 0 on, all of them `below`; of each pair, the place here and the number."""
+        pairs = Groups.by(self.place * below + numbers, len(self.found) * below)
+        return pairs, *np.divmod(pairs.found, max(below, 1))  # there is no pair where there is no number
+
     def count(self) -> Numbers:
         """How many lines each group has."""
         return np.bincount(self.place, minlength=len(self.found))

@@ -244,13 +244,11 @@ class Tops(Split):
 
 def _values(code: pl.Series, codes: int, parts: Groups, sums: Sequence[Numbers]) -> list[Numbers]:
     """Which parts have which values of a dimension, given by their codes, and on how many lines; and the sums."""
-    place = parts.place
     if code.null_count():
         known = code.is_not_null().to_numpy()
-        code, place, sums = code.drop_nulls(), place[known], [values[known] for values in sums]
-    codes = max(codes, 1)  # there is none where all are null
-    pairs = Groups.by(place * codes + code.to_numpy(), len(parts.found) * codes)
-    return [pairs.found // codes, pairs.found % codes, pairs.count(), *(pairs.sum(values) for values in sums)]
+        code, parts, sums = code.drop_nulls(), parts.of(known), [values[known] for values in sums]
+    pairs, of, value = parts.paired(code.to_numpy(), codes)
+    return [of, value, pairs.count(), *(pairs.sum(values) for values in sums)]
 
 
 def _fits(values: pl.Series) -> bool:

@@ -1,6 +1,7 @@
 """Lines that come few at a time are taken together; the clock is a stand-in."""
 
 import asyncio
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,12 +24,17 @@ async def is_time(subject: Gather, suspended: bool = False) -> bool:
     event = asyncio.Event()
     if suspended:
         event.set()
-    waiting = asyncio.create_task(subject.wait(event))
-    for _ in range(3):
+    return await at_once(subject.wait(event))
+
+
+async def at_once(doing: Coroutine[Any, Any, None]) -> bool:
+    """Whether it is done without waiting for anything."""
+    task = asyncio.create_task(doing)
+    for _ in range(5):
         await asyncio.sleep(0)
-    done = waiting.done()
-    waiting.cancel()
-    await asyncio.wait([waiting])
+    done = task.done()
+    task.cancel()
+    await asyncio.wait([task])
     return done
 
 
@@ -93,16 +99,6 @@ class _Fetched(BatchConsumer):
         await self._wait_next_records(1.0)
 
 
-async def fetches_at_once(subject: _Fetched) -> bool:
-    fetching = asyncio.create_task(subject.fetch())
-    for _ in range(5):
-        await asyncio.sleep(0)
-    done = fetching.done()
-    fetching.cancel()
-    await asyncio.wait([fetching])
-    return done
-
-
 @pytest.mark.usefixtures("clock")
 async def test_the_consumer_waits_for_lines_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless its thread knows of many more, or the flow is suspended."""
@@ -112,9 +108,9 @@ async def test_the_consumer_waits_for_lines_to_gather(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(BatchConsumer.__base__, "_wait_next_records", one_line)
     subject, behind = _Fetched(waiting=0), _Fetched(waiting=ENOUGH)
-    assert await fetches_at_once(subject)
-    assert not await fetches_at_once(subject)
+    assert await at_once(subject.fetch())
+    assert not await at_once(subject.fetch())
     subject.suspend_flow.set()
-    assert await fetches_at_once(subject)
+    assert await at_once(subject.fetch())
     for _ in range(2):
-        assert await fetches_at_once(behind)
+        assert await at_once(behind.fetch())
