@@ -19,8 +19,9 @@ from kpi_app.local.up import local_services, write_env_file
 from tests.local.processes import await_gone
 
 PROGRAM = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored, by nohup
 from kpi_app.local.up import local_services
 try:
     with local_services(Path(sys.argv[1]), kafka="kafka" in sys.argv[2:]) as services:
