@@ -4,8 +4,8 @@ import polars as pl
 
 from kpi_app.core.windows import US_PER_S
 from kpi_app.feeds.access_dimensions import dimensions
-from kpi_app.feeds.access_fields import TEXTS, tell_apart
-from kpi_app.feeds.access_formats import FORMATS
+from kpi_app.feeds.access_fields import GROUPS, TEXTS, tell_apart
+from kpi_app.feeds.access_formats import ESCAPED, FORMATS
 from kpi_app.feeds.access_measures import MEASURES, TOP_LISTS, row, totals
 from kpi_app.feeds.base import AUTO, Feed, Reading
 
@@ -32,6 +32,7 @@ _READ = {
     "bytes": pl.col("bytes").cast(pl.Int64, strict=False).fill_null(0),
     "request_time_us": _took.clip(0, MAX_REQUEST_TIME_US).round().cast(pl.Int64),
 }
+_READ_FROM = frozenset({"line", *GROUPS})
 _FORMAT, _EVENT = pl.col("format"), pl.col("event_us")
 
 
@@ -45,13 +46,18 @@ def parse(lines: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     clock shows or that isn't in the years 1970 to 9999, UTC. Each line is judged alone, and naming a
     format changes nothing but which formats are rejected.
     """
-    told = tell_apart(lines["line"])
+    told = tell_apart(lines)
+    others = [column for column in lines if column.name not in _READ_FROM]
     fits = _FORMAT.is_not_null() if reading.log_format == AUTO else _FORMAT.eq_missing(pl.lit(reading.log_format))
     why = pl.when(~fits).then(pl.lit("format")).when(_EVENT.is_null()).then(pl.lit("time"))
-    judged = lines.hstack(told.select(**_READ)).select(
-        pl.exclude("line", "reason", "event_us"),
-        event_us=pl.when(fits).then(_EVENT),
-        reason=pl.coalesce("reason", why),
+    judged = (
+        told.select(**_READ)
+        .hstack(others)
+        .select(
+            pl.exclude("reason", "event_us"),
+            event_us=pl.when(fits).then(_EVENT),
+            reason=pl.coalesce("reason", why),
+        )
     )
     reasons = judged["reason"]
     kept = told if reasons.null_count() == len(told) else told.select(pl.when(reasons.is_null()).then(pl.col(TEXTS)))
@@ -69,6 +75,7 @@ ACCESS = Feed(
     formats=(AUTO, *FORMATS),
     measures=MEASURES,
     parse=parse,
+    look=ESCAPED,
     example=EXAMPLE,
     row=row,
     totals=totals,

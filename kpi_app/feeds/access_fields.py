@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from kpi_app.feeds.access_formats import COMBINED, COMBINED_XFF, COMMON, FIELDS, LENIENT, STRICT, TIME, named
+from kpi_app.feeds.access_formats import COMBINED, COMBINED_XFF, COMMON, FIELDS, LEFT, LENIENT, STRICT, TIME, named
 from kpi_app.feeds.access_json import read_json
 
 #: The fields of a line, as they stand in it; null where its format has no such field. `request` is the whole request
@@ -16,7 +16,9 @@ TEXTS = (
 #: anything but the text of the combined format, microseconds.
 SCHEMA: dict[str, type[pl.DataType]] = {**dict.fromkeys(TEXTS, pl.String), "format": pl.String, "event_us": pl.Int64}
 
-_NAMED = tuple(name for name in FIELDS if name.startswith("named_"))
+#: The groups of the looks.
+GROUPS = tuple(name for name in FIELDS if name not in LEFT)
+_NAMED = tuple(name for name in GROUPS if name.startswith("named_"))
 #: The names behind a line that are read; of two in one line the first one there counts.
 HOSTS = ("host", "http_host", "server_name")
 REQUEST_TIMES = ("rt", "request_time")
@@ -26,13 +28,31 @@ _REQUEST_TIME = named(*REQUEST_TIMES)
 _NO_TIME = pl.lit(None, pl.Int64)
 
 
-def tell_apart(lines: pl.Series) -> pl.DataFrame:
-    """Give the columns of `SCHEMA` for each of the lines (String); all are null in a line that no look tells apart."""
-    told = lines.str.extract_groups(STRICT).struct.unnest()
-    if told["time"].null_count() == lines.null_count():
+def tell_apart(lines: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns of `SCHEMA` for each of the lines; all are null in a line that no look tells apart.
+
+    `lines`: `line` (String), null where the groups of `ESCAPED`, if they are there, hold what is told apart already.
+    """
+    text = lines["line"]
+    told = _first_look(lines)
+    missed = told["time"].is_null() & text.is_not_null()
+    if not missed.any():
         return _with_all(told)
-    missed = told["time"].is_null() & lines.is_not_null()
-    return _third_look(lines, _with_all(_second_look(lines, told, missed)), missed)
+    return _third_look(text, _with_all(_second_look(text, told, missed)), missed)
+
+
+def _first_look(lines: pl.DataFrame) -> pl.DataFrame:
+    text = lines["line"]
+    if not set(GROUPS) <= set(lines.columns):
+        return text.str.extract_groups(STRICT).struct.unnest()
+    told = lines.select(GROUPS)
+    if _has_named(told):
+        told = told.with_columns(pl.col(_NAMED).str.replace_all('\\"', '"', literal=True))
+    if text.null_count() == len(text):
+        return told
+    rows = text.is_not_null().arg_true()
+    strict = text.gather(rows).str.extract_groups(STRICT).struct.unnest()
+    return pl.DataFrame([told[name].scatter(rows, strict[name]) for name in GROUPS])
 
 
 def _with_all(told: pl.DataFrame) -> pl.DataFrame:
@@ -77,10 +97,14 @@ def _format() -> pl.Expr:
 
 
 def _named_fields(told: pl.DataFrame) -> dict[str, pl.Expr]:
-    if all(told[name].null_count() == len(told) for name in _NAMED):
+    if not _has_named(told):
         return dict.fromkeys(("host", "request_time"), pl.lit(None, pl.String))
     fields = pl.coalesce(_NAMED)
     return {"host": _first(fields, _HOST), "request_time": _first(fields, _REQUEST_TIME)}
+
+
+def _has_named(told: pl.DataFrame) -> bool:
+    return any(told[name].null_count() < len(told) for name in _NAMED)
 
 
 def _first(fields: pl.Expr, pattern: str) -> pl.Expr:

@@ -10,10 +10,11 @@ Behind each of the first three there may be fields with names, in any order: `â€
 Sources: nginx, ngx_http_log_module (it writes quotes, backslashes and control characters as \xHH) and
 Apache, mod_log_config, "Common Log Format" (it writes \" and \\).
 
-A line is told apart in two looks. `STRICT` takes what servers really write. Each of its choices is decided
-by the next character ("one-pass"), which makes it four times as fast as a regex that has to look ahead:
-keep it so. `LENIENT` takes the rest that a reader would still tell apart. Polars' regexes never backtrack:
-both looks take linear time on any line.
+A line is told apart in up to three looks. `ESCAPED` takes what servers nearly always write while it stands escaped in
+its envelope, `STRICT` what they really write. Each choice of these two is decided by the next character ("one-pass"),
+which makes them four times as fast as a regex that has to look ahead: keep it so. (One that grows too large, of
+character classes that span all of Unicode for one, is no longer read in one pass, either.) `LENIENT` takes the rest
+that a reader would still tell apart. Polars' regexes never backtrack: all looks take linear time on any line.
 """
 
 from typing import NamedTuple
@@ -25,15 +26,20 @@ TIME = "[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-5][0-9] [-+][0-9]{4
 
 
 class Look(NamedTuple):
-    """What a field looks like to the first look and to the second."""
+    """What a field looks like to each of the looks."""
 
     strict: str
     lenient: str
+    escaped: str
 
 
 # Strict text ends at the first quote that no backslash escapes. No field holds a line break, or two lines in
 # one value would count as one.
 _TEXT = r'(?:[^"\\\n]|\\[^\n])*'
+
+# Escaped text holds nothing that JSON escapes, and none of it but texts anything beyond ASCII.
+_ESCAPED_TEXT = r'[^"\\\x00-\x1f]*'
+_ESCAPED_WORD = r"[!#-\[\]-~]+"
 
 # Lenient text may hold quotes where clients are known to send them to servers that don't escape them: in the
 # request, which ends where status and size follow, and in the agent, which holds no quote, space, quote and ends as
@@ -50,19 +56,26 @@ _SIZE = "[0-9]{1,13}|-"
 _NAME = "[A-Za-z_][A-Za-z0-9_.-]*"
 _STRICT_NAMED = rf'{_NAME}=(?:"{_TEXT}"|[^" \r\n]*)'
 _LENIENT_NAMED = rf'{_NAME}=(?:"{_UNQUOTED}"|[^" \t\r\n]*(?:(?:,|[ \t]+:)[ \t]+[^"= \t\r\n]+)*)'
-_NAMED = Look(rf"{_STRICT_NAMED}(?: {_STRICT_NAMED})*", rf"{_LENIENT_NAMED}(?:[ \t]+{_LENIENT_NAMED})*")
+_ESCAPED_NAMED = rf'{_NAME}=(?:\\"{_ESCAPED_TEXT}\\"|[!#-\[\]-~]*)'
+_NAMED = Look(
+    rf"{_STRICT_NAMED}(?: {_STRICT_NAMED})*",
+    rf"{_LENIENT_NAMED}(?:[ \t]+{_LENIENT_NAMED})*",
+    rf"{_ESCAPED_NAMED}(?: {_ESCAPED_NAMED})*",
+)
 
 FIELDS = {
-    "client": Look(r"[^ \n]+", r'[^" \t\n]+'),
-    "ident": Look(r"[^ \n]+", "-"),  # always `-` today: it tells a user name with spaces from a shifted line
-    "user": Look(r"[^ \n]+", r'[^"\n]+?'),
-    "time": Look(TIME, r'[^"\[\]\n]*'),  # whatever the brackets hold: then the time is wrong, not the format
-    "request": Look(_TEXT, r"[^\n]*?"),
-    "status": Look("[0-9]{3}", "[0-9]{3}|-"),
-    "bytes": Look(_SIZE, _SIZE),
-    "referrer": Look(_TEXT, _UNQUOTED),
-    "agent": Look(_TEXT, _AGENT),
-    "xff": Look(_TEXT, _UNQUOTED),
+    "client": Look(r"[^ \n]+", r'[^" \t\n]+', _ESCAPED_WORD),
+    # always `-` today: it tells a user name with spaces from a shifted line
+    "ident": Look(r"[^ \n]+", "-", _ESCAPED_WORD),
+    "user": Look(r"[^ \n]+", r'[^"\n]+?', _ESCAPED_WORD),
+    # whatever the brackets hold: then the time is wrong, not the format
+    "time": Look(TIME, r'[^"\[\]\n]*', TIME),
+    "request": Look(_TEXT, r"[^\n]*?", _ESCAPED_TEXT),
+    "status": Look("[0-9]{3}", "[0-9]{3}|-", "[0-9]{3}"),
+    "bytes": Look(_SIZE, _SIZE, _SIZE),
+    "referrer": Look(_TEXT, _UNQUOTED, _ESCAPED_TEXT),
+    "agent": Look(_TEXT, _AGENT, _ESCAPED_TEXT),
+    "xff": Look(_TEXT, _UNQUOTED, _ESCAPED_TEXT),
     # the same fields, by what they stand behind: with one place for all of them the regex would not be one-pass
     "named_common": _NAMED,
     "named_combined": _NAMED,
@@ -70,7 +83,7 @@ FIELDS = {
 }
 
 #: Fields that are matched and left.
-_LEFT = frozenset({"ident", "user"})
+LEFT = frozenset({"ident", "user"})
 
 _LINE = (
     r'{client} {ident} {user} \[{time}\] "{request}" {status} {bytes}'
@@ -79,11 +92,13 @@ _LINE = (
 
 
 def _regex(line: str, patterns: dict[str, str]) -> str:
-    groups = {name: f"(?:{p})" if name in _LEFT else f"(?P<{name}>{p})" for name, p in patterns.items()}
+    groups = {name: f"(?:{p})" if name in LEFT else f"(?P<{name}>{p})" for name, p in patterns.items()}
     return line.format(**groups)
 
 
 STRICT = rf"^{_regex(_LINE, {name: look.strict for name, look in FIELDS.items()})}\r?\n?$"
+#: Of a line as it stands in JSON text, without the quotes around it.
+ESCAPED = _regex(_LINE.replace('"', r'\\"'), {name: look.escaped for name, look in FIELDS.items()})
 LENIENT = (
     r"^[ \t]*"
     + _regex(_LINE.replace(" ", r"[ \t]+"), {name: look.lenient for name, look in FIELDS.items()})

@@ -83,7 +83,8 @@ class Check:
         records would have; without it nothing is rejected as `future`.
         """
         record_ms = None if sent_at is None else int(sent_at.timestamp() * 1_000)
-        parsed = self._feed.parse(decode(lines if sent is None else sent), self._reading).with_columns(
+        told = decode(lines if sent is None else sent, self._feed.look)
+        parsed = self._feed.parse(told, self._reading).with_columns(
             offset=pl.int_range(self.lines, self.lines + len(lines), dtype=pl.Int64),
             record_ms=pl.lit(record_ms, dtype=pl.Int64),
         )

@@ -6,14 +6,16 @@ A value is either the JSON object that Fluent Bit writes around a line, or the b
     <line>
     {"time_iso8601":"2026-11-22T11:04:14+00:00","status":"200",…}
 
-Each value is judged alone. `read` says what it means; `_unwrap_plain` does the same for the one shape
-that Fluent Bit nearly always writes, as columns and outside the GIL. Polars' own JSON readers can't do it:
-they take the first of two equal keys, turn a number into text and `\ud800` into a NUL.
+Each value is judged alone. `read` says what it means. Where a feed has a regex for its lines, those in an envelope of
+the shapes that shippers nearly always write are taken out of it and told apart in one look, as columns and outside the
+GIL; all other envelopes are read one by one. Polars' own JSON readers can't do it: they take the first of two equal
+keys, turn a number into text and `\ud800` into a NUL.
 
 An envelope may say where its line is from, too (see `feeds/places.py`).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import orjson
 import polars as pl
@@ -21,6 +23,7 @@ import polars as pl
 from kpi_app.core.seen import Places
 from kpi_app.feeds import places
 from kpi_app.feeds.access_json import is_line
+from kpi_app.feeds.base import NO_LOOK
 from kpi_app.feeds.places import Place
 
 #: The longest value that is read; Fluent Bit's tail is told to cut lines at the same size.
@@ -29,46 +32,54 @@ MAX_LINE_BYTES = 256 * 1024
 #: A line or None, and why there is none.
 Read = tuple[str | None, str | None]
 
-# A flat object with these keys in this order and nothing to unescape in it but quotes, backslashes and
-# slashes of the line. It is narrower than JSON on purpose: what it lets through can mean one thing only.
-# What comes before the line is ASCII, so that polars finds (in bytes) and slices (in characters) alike.
+# A flat object with the keys of `kpi ship` or of Fluent Bit, in this order. It is narrower than JSON on purpose: what
+# it lets through can mean one thing only. Each key is told by its first letter, as a one-pass regex has it (see
+# `access_formats`).
 _ASCII = r'"[ !#-\[\]-~]*"'
 _WHOLE = "(?:0|[1-9][0-9]{0,17})"
-_WHERE = rf'(?:"host":{_ASCII},)?(?:"path":{_ASCII},)?(?:"file":{_ASCII},)?(?:"offset":{_WHOLE},)?(?:"end":{_WHOLE},)?'
-_LINE = '"log":"'
-_PLAIN = (
-    rf'^\{{(?:"@timestamp":(?:{_ASCII}|{_WHOLE}(?:\.[0-9]{{1,17}})?),)?{_WHERE}'
-    rf'{_LINE}(?:[^"\\\x00-\x1f]|\\["\\/])*"\}}$'
+_PLACE = (
+    rf'(?P<where>host":{_ASCII},"path":{_ASCII},"file":{_ASCII}),'
+    rf'"offset":(?P<start>{_WHOLE}),"end":(?P<end>{_WHOLE}),"'
 )
-_UNESCAPED = {r"\"": '"', r"\\": "\\", r"\/": "/"}
+_BEFORE = (
+    rf'^\{{"(?:@timestamp":(?:{_ASCII}|{_WHOLE}(?:\.[0-9]{{1,17}})?),")?'
+    rf'(?:{_PLACE}|path":{_ASCII},"(?:offset":{_WHOLE},")?)?log":"'
+)
+_BEHIND = r'(?P<looked>)"\}$'
 
 _text = pl.col("text")
 _fits = pl.when(_text.str.len_bytes() <= MAX_LINE_BYTES).then("text")
-_plain = pl.when(_text.str.contains(_PLAIN)).then("text")  # null elsewhere, so that nothing more is done there
-_body = pl.col("plain").str.slice(pl.col("plain").str.find(_LINE, literal=True) + len(_LINE))
-_unwrapped = _body.str.strip_suffix('"}').str.replace_many(_UNESCAPED)
-_careful = _text.is_null() | (_text.str.starts_with("{") & pl.col("plain").is_null())
+_bare = pl.when(~_text.str.starts_with("{")).then("text")
 
 
-def decode(values: Sequence[bytes | None]) -> pl.DataFrame:
+def decode(values: Sequence[bytes | None], look: str = NO_LOOK) -> pl.DataFrame:
     """Take the line out of each Kafka value.
 
     Returns a frame of the same length and order with `line` (String, null where rejected) and `reason`
     (String, null where there is a line): `format` for a null value, `oversize` over `MAX_LINE_BYTES`,
     `encoding` where it isn't UTF-8, `json` where it starts with `{` but is no object with a text `log`, nor a line
-    itself (see `access_json`).
-    A line may be empty. Raises nothing, whatever the values hold.
+    itself (see `access_json`). A line may be empty. Then follow the groups of `look` (see `Feed.look`): what it told
+    apart is in these, and its line is null. Raises nothing, whatever the values hold.
     """
-    return decode_placed(values)[0]
+    return decode_placed(values, look)[0]
 
 
-def decode_placed(values: Sequence[bytes | None]) -> tuple[pl.DataFrame, Places | None]:
+def decode_placed(values: Sequence[bytes | None], look: str = NO_LOOK) -> tuple[pl.DataFrame, Places | None]:
     """Take the line out of each value, as `decode` does, and where it is from; None where none of them says so."""
-    seen = _unwrap_plain(_as_text(values))
-    careful = seen.drop_in_place("careful").arg_true()
+    text = _as_text(values).to_frame().select(_fits)
+    told = text.select(_text.str.extract_groups(_around(look))).unnest("text")
+    looked = told.drop_in_place("looked").is_not_null()
+    lines = text.select(line=_bare, reason=pl.lit(None, dtype=pl.String))
+    careful = (lines["line"].is_null() & ~looked).arg_true()
     one_by_one = {row: _read(values[row]) for row in careful}
-    found = places.gather(seen.drop_in_place("plain"), {row: place for row, (_, place) in one_by_one.items() if place})
-    return _patch(seen, {row: said for row, (said, _) in one_by_one.items()}), found
+    found = places.gather(told, {row: place for row, (_, place) in one_by_one.items() if place})
+    lines = _patch(lines, {row: said for row, (said, _) in one_by_one.items()})
+    return lines.hstack(told.drop(places.GROUPS)), found
+
+
+@cache
+def _around(look: str) -> str:
+    return f"{_BEFORE}{look}{_BEHIND}"
 
 
 def _as_text(values: Sequence[bytes | None]) -> pl.Series:
@@ -84,16 +95,6 @@ def _utf8(value: bytes) -> str | None:
         return value.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _unwrap_plain(text: pl.Series) -> pl.DataFrame:
-    """Give the lines of bare values and of those in the plain shape; `careful` marks all others."""
-    return (
-        text.to_frame()
-        .select(_fits)
-        .with_columns(plain=_plain)
-        .select("plain", line=pl.coalesce(_unwrapped, _text), reason=pl.lit(None, dtype=pl.String), careful=_careful)
-    )
 
 
 def read(value: bytes | None) -> Read:

@@ -16,7 +16,7 @@ def judge(values: Sequence[bytes | None], times_ms: Sequence[int | None], settin
     `times_ms`: of their records in Kafka; None or negative where they have none.
     """
     given = pl.Series(times_ms, dtype=pl.Int64)
-    parsed = ACCESS.parse(decode(values), settings.reading).with_columns(
+    parsed = ACCESS.parse(decode(values, ACCESS.look), settings.reading).with_columns(
         offset=pl.int_range(len(values), dtype=pl.Int64),
         record_ms=given.set(given < 0, None),
     )

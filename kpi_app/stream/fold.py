@@ -49,7 +49,7 @@ def fold_records(
     fresh = records[first:] if first else records
     if not fresh:
         return None
-    lines, places = decode_placed([record.value for record in fresh])
+    lines, places = decode_placed([record.value for record in fresh], by.feed.look)
     parsed = by.feed.parse(lines, by.reading).hstack([_offsets(fresh), _times(fresh)])
     copies = [record.offset for record in fresh if record.headers and _is_copy(record, birth)]
     parsed = _without(parsed, copies)

@@ -8,28 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpi_app.core.seen import File
+from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.envelope import decode_placed
 from kpi_app.feeds.values import MAX_VALUE_BYTES
 from tests.feeds.nasty import VALUES
 
 WHOLE = {"@timestamp": "2026-11-22T11:04:14Z", "host": "web-1", "path": "/var/log/a.log", "file": "5d1f"}
-WHOLE |= {"offset": 264, "end": 391, "log": 'x "GET /" \\'}
+LINE = '192.0.2.1 - - [23/May/2023:14:21:08 +0000] "GET /é HTTP/1.1" 200 17 "-" "Mozilla/5.0 (X11)"'
+WHOLE |= {"offset": 264, "end": 391, "log": LINE}
 
 
 def value(*, spaces: bool = False, **members: Any) -> bytes:
-    """An envelope: the plain shape, or the same with spaces, which is read with care."""
+    """An envelope: in a shape that is looked at, or the same with spaces, which is read with care."""
     return json.dumps(WHOLE | members, separators=None if spaces else (",", ":"), ensure_ascii=False).encode()
 
 
 def found(*values: bytes | None) -> list[tuple[File, int, int] | None]:
-    lines, places = decode_placed(values)
+    lines, places = decode_placed(values, ACCESS.look)
     if places is None:
         return [None] * len(values)
     assert len(places.lines) == len(lines)
     return [None if file is None else (places.files[file], start, end) for file, start, end in places.lines.rows()]
 
 
-@pytest.mark.parametrize("spaces", [False, True], ids=["plain", "with care"])
+@pytest.mark.parametrize("spaces", [False, True], ids=["with a look", "with care"])
 def test_a_place_is_taken_out_of_an_envelope(spaces: bool) -> None:
     """The file by its three names, the line by its bytes."""
     [place] = found(value(spaces=spaces))
@@ -41,14 +43,16 @@ def test_a_place_is_taken_out_of_an_envelope(spaces: bool) -> None:
 
 def test_both_ways_of_reading_give_the_same_file() -> None:
     """A line that is read with care is of the same file as its neighbours."""
-    lines, places = decode_placed([value(), value(spaces=True), value(log="\t"), None, b"bare", value(file="6")])
+    values = [value(), value(spaces=True), value(log="\t"), None, b"bare", value(file="6")]
+    lines, places = decode_placed(values, ACCESS.look)
     assert places is not None
     assert places.lines["file"].to_list() == [0, 0, 0, None, None, 1]
     assert len({place[0] for place in found(value(), value(spaces=True), value(log="\t")) if place}) == 1
-    assert lines["line"].null_count() == 1
+    assert lines["line"].to_list() == [None, LINE, "\t", None, "bare", None]
+    assert lines["client"].null_count() == 4
 
 
-@pytest.mark.parametrize("spaces", [False, True], ids=["plain", "with care"])
+@pytest.mark.parametrize("spaces", [False, True], ids=["with a look", "with care"])
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -37,7 +37,7 @@ def lines(server: Nginx, requests: list[bytes]) -> list[str]:
 
 def fields(line: str) -> dict[str, Any]:
     """The fields of a line as the feed tells them apart."""
-    return tell_apart(pl.Series([line])).row(0, named=True)
+    return tell_apart(pl.DataFrame({"line": [line]})).row(0, named=True)
 
 
 def parsed(line: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import polars as pl
 from faust.types import TP
 
 from kpi_app.core.fold import TimeRules, fold
+from kpi_app.core.seen import File, Places
 from kpi_app.core.segment import Segment, absorb, empty
 from kpi_app.core.segment import decode as decode_segment
 from kpi_app.core.segment import encode as encode_segment
@@ -23,7 +24,7 @@ from kpi_app.feeds.access_fields import tell_apart
 from kpi_app.feeds.access_formats import FORMATS
 from kpi_app.feeds.addresses import client_of
 from kpi_app.feeds.base import REASONS, Reading
-from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode, read
+from kpi_app.feeds.envelope import MAX_LINE_BYTES, decode, decode_placed, read
 from kpi_app.feeds.values import clean
 from kpi_app.sources.records import encode as encode_records
 from kpi_app.sources.tail import Block
@@ -91,6 +92,22 @@ def columns_mean_what_reading_means(batch: Batch) -> None:
         assert fast == slow, f"{shown(value)}: decode {shown(fast)}, read {shown(slow)}"
 
 
+def a_look_finds_what_care_finds(batch: Batch) -> None:
+    """Lines and places are the same whether envelopes are told apart in one look or read one by one."""
+    (lines, looked), (_, careful) = decode_placed(batch.values, ACCESS.look), decode_placed(batch.values)
+    for value, fast, slow in zip(batch.values, ACCESS.parse(lines, DEFAULT).to_dicts(), batch.rows, strict=True):
+        differ = {name: (fast[name], slow[name]) for name in slow if fast[name] != slow[name]}
+        assert not differ, f"{shown(value)}: with a look and without it {shown(differ)}"
+    for value, here, there in zip(batch.values, _places(looked, len(lines)), _places(careful, len(lines)), strict=True):
+        assert here == there, f"{shown(value)}: from {shown(here)} with a look, from {shown(there)} without it"
+
+
+def _places(places: Places | None, lines: int) -> list[tuple[File, int, int] | None]:
+    if places is None:
+        return [None] * lines
+    return [None if file is None else (places.files[file], start, end) for file, start, end in places.lines.rows()]
+
+
 def lines_are_counted_or_have_a_reason(batch: Batch) -> None:
     """Types, ranges and texts of every column are those that the documents promise."""
     sane(batch.values, batch.parsed, DEFAULT)
@@ -100,7 +117,7 @@ def every_reading_gives_sane_lines(batch: Batch) -> None:
     """The same with proxies trusted and addresses kept; clients are those that a look at one line's hops finds."""
     frame = ACCESS.parse(batch.lines, TRUSTING)
     sane(batch.values, frame, TRUSTING)
-    told = tell_apart(batch.lines["line"]).select("client", "xff").rows()
+    told = tell_apart(batch.lines).select("client", "xff").rows()
     for value, reason, found, (peer, xff) in zip(batch.values, frame["reason"], frame["by_client"], told, strict=True):
         if reason is None and peer is not None:
             expected = clean(client_of(peer, xff, TRUSTING.trusted_proxies))
@@ -167,7 +184,7 @@ def texts_stay_in_their_fields(batch: Batch) -> None:
     fields = [dict(zip(SENT, random.choices([*sent, ""], k=len(SENT)), strict=True)) for _ in sent[:100]]
     for write in WRITERS:
         written = [write(texts) for texts in fields]
-        found = tell_apart(pl.Series([line for line, _ in written], dtype=pl.String)).to_dicts()
+        found = tell_apart(pl.DataFrame({"line": [line for line, _ in written]}, {"line": pl.String})).to_dicts()
         for (line, expected), row in zip(written, found, strict=True):
             differ = {name: row[name] for name in expected if row[name] != expected[name]}
             assert not differ, f"{write.__name__} {shown(line)}: {shown(differ)}"
@@ -210,6 +227,7 @@ def dead_letters_can_be_written(batch: Batch) -> None:
 
 CLAIMS: tuple[Callable[[Batch], None], ...] = (
     columns_mean_what_reading_means,
+    a_look_finds_what_care_finds,
     lines_are_counted_or_have_a_reason,
     every_reading_gives_sane_lines,
     company_changes_nothing,

@@ -66,6 +66,7 @@ OBJECTS: tuple[dict[str, object], ...] = (
 _EXTRAS: tuple[dict[str, object], ...] = (
     {"@timestamp": "2026-11-22T11:04:14.479655Z", "path": "/var/log/nginx/access.log", "offset": 264},
     {"@timestamp": 1795343754.046326, "offset": 0},
+    {"@timestamp": "2026-11-22T11:04:14Z", "host": "a", "path": "/b", "file": "c", "offset": 7, "end": 8},
     {"path": '/a"é\\b', "x": {}},
     {},
 )

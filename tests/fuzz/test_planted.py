@@ -18,13 +18,19 @@ from tests.fuzz.findings import keep, kept
 from tests.fuzz.run import Run
 from tests.fuzz.smaller import smaller
 
+_AROUND = envelope._around
+
 #: Batches within which each of them must be found.
 WITHIN = 10
 
 
-def _as_the_first(lines: pl.Series) -> pl.DataFrame:
+def _as_the_first(lines: pl.DataFrame) -> pl.DataFrame:
     told = tell_apart(lines)
     return told if told["format"].head(1).is_not_null().all() else told.clear(len(told))
+
+
+def _escapes_left_in(look: str) -> str:
+    return _AROUND(look).replace(r'[^"\\\x00-\x1f]', r'(?:[^"\\\x00-\x1f]|\\[^"])')
 
 
 def _panics(*_: object) -> None:
@@ -34,6 +40,7 @@ def _panics(*_: object) -> None:
 #: Where, what is replaced, by what, and the claim that tells.
 PLANTED: dict[str, tuple[object, str, object, str]] = {
     "careful reading left out": (envelope, "_patch", lambda seen, _: seen, "columns_mean_what_reading_means"),
+    "escapes left in": (envelope, "_around", _escapes_left_in, "a_look_finds_what_care_finds"),
     "values as they come": (access_dimensions, "clean", lambda text: text, "lines_are_counted_or_have_a_reason"),
     "any object is a line": (envelope, "is_line", lambda _: True, "a_plain_reader_agrees"),
     "the first line decides": (access, "tell_apart", _as_the_first, "company_changes_nothing"),
