@@ -189,7 +189,7 @@ class Ownership:
         if partition is None:
             return
         ledger = partition.state.ledger
-        first = batch.records[0].offset
+        first = batch.records.offsets[0]
         if batch.start is not None and first < batch.start:
             raise StopWorker(made_anew(self.names.raw, number, first, batch.start))
         if (first if batch.start is None else batch.start) > ledger.next_offset:

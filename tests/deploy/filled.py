@@ -7,6 +7,7 @@ from faust.types import TP
 
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
+from kpi_app.stream.bend import Records
 from kpi_app.stream.fold import Folding, fold_records
 from tests.deploy.conftest import Deployed, with_password
 from tests.sinks.owner import RULES, T0, TOPIC, Owner
@@ -53,5 +54,5 @@ def read(owner: Owner, lines: list[str]) -> None:
         SimpleNamespace(offset=first + i, timestamp=-1, value=it.encode(), headers=()) for i, it in enumerate(lines)
     ]
     by = Folding(ACCESS, Reading(visitor_key=b"0123456789abcdef"), RULES)
-    folded, _ = fold_records(records, first, owner.state.ledger.watermark_us, by, TP(TOPIC, 0))
+    folded, _ = fold_records(Records.of(records), first, owner.state.ledger.watermark_us, by, TP(TOPIC, 0))
     owner.state.apply(folded)

@@ -22,6 +22,7 @@ from kpi_app.core.ranges import Ranges
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
+from kpi_app.stream.bend import Records
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.takeover import load_state
 from tests.exactness.lines import GRACE_S, WINDOW_S, at
@@ -123,7 +124,7 @@ class Protocol:
             self.state.skip(batch[0].offset, lost=0)
         ledger = self.state.ledger
         known = ledger.watermark_us, FOLDING, TP("log", 0), ledger.passed_us, "", self.state.seen
-        result = fold_records(batch, ledger.next_offset, *known)
+        result = fold_records(Records.of(batch), ledger.next_offset, *known)
         if result is not None:
             self.state.apply(result[0])
 

@@ -24,6 +24,7 @@ from kpi_app.rejected.outgoing import Outgoing
 from kpi_app.rejected.replay import Replay
 from kpi_app.rejected.summary import Summary
 from kpi_app.settings import Settings
+from kpi_app.stream.bend import Records
 from kpi_app.stream.deadletters import Letter, read_back
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.kafka import transactional_producer
@@ -79,7 +80,7 @@ class Stage:
             for number in self._partitions:
                 state = PartitionState(RULES, ACCESS.measures, {}.__getitem__, birth=birth)
                 where = TP(self.names.raw, number)
-                if result := fold_records(await self.raw(number), 0, None, by, where, None, birth):
+                if result := fold_records(Records.of(await self.raw(number)), 0, None, by, where, None, birth):
                     folded, letters = result
                     state.apply(folded)
                     for letter in letters:

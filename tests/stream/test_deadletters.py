@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import REASONS, Reading
+from kpi_app.stream.bend import Records
 from kpi_app.stream.deadletters import KEPT_BYTES, REPLAY_HEADER, DeadLetter, Letter, Receipt, read_back
 from kpi_app.stream.fold import Folding, fold_records
 from tests.core.test_state import RULES
@@ -134,7 +135,7 @@ def test_a_line_sent_again_counts_for_the_books_that_rejected_it(header: bytes, 
         for offset, value in enumerate([LINE, b"junk"])
     ]
     for some in (copies, copies[:1], copies[1:]):
-        result = fold_records(some, 0, None, by, WHERE, None, birth)
+        result = fold_records(Records.of(some), 0, None, by, WHERE, None, birth)
         assert result is not None
         folded, letters = result
         assert folded.lines == len(some) == folded.counted + folded.duplicates + len(folded.rejected)
@@ -154,7 +155,7 @@ def test_a_line_sent_again_with_its_place_counts_once() -> None:
         books, headers = state.ledger, [] if header is None else [(REPLAY_HEADER, header)]
         record = SimpleNamespace(offset=books.next_offset, timestamp=-1, value=value, headers=headers)
         known = books.watermark_us, by, WHERE, books.passed_us, state.birth, state.seen
-        result = fold_records([record], books.next_offset, *known)
+        result = fold_records(Records.of([record]), books.next_offset, *known)
         assert result is not None
         state.apply(result[0])
 

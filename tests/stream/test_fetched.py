@@ -13,6 +13,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from kpi_app.stream.bend import fetched
 from kpi_app.stream.bend.consumer import BatchThread
 from kpi_app.stream.bend.fetched import BareResults
+from kpi_app.stream.bend.records import Records
 
 
 def test_a_fetch_hands_out_the_records_from_its_offset_on() -> None:
@@ -28,7 +29,7 @@ def test_a_fetch_hands_out_the_records_from_its_offset_on() -> None:
     starts = {tp: 1}  # what was asked for is not in the log any more
     start, handed_out = BatchThread._label(cast(Any, SimpleNamespace(_starts=starts)), tp, wholes)
     assert (start, starts[tp]) == (1, 5)
-    assert [(r.offset, r.timestamp, r.value) for r in handed_out] == [(n, 1_000 + n, b"%d" % n) for n in (2, 3, 4)]
+    assert handed_out == Records([2, 3, 4], [1_002, 1_003, 1_004], [b"2", b"3", b"4"], {}, 3)
 
 
 class _Position:
@@ -57,7 +58,7 @@ def test_what_is_handed_out_at_a_time_is_bounded(
     other, _ = _fetched(results, TopicPartition("raw", 1))
     while one.has_more():
         results.begin()
-        handed_out.append([record.offset for whole in one.getall(None) for record in whole.records])
+        handed_out.append(Records.joined(one.getall(None)).offsets)
         assert position.position == sum(map(len, handed_out))
         if len(handed_out[-1]) == pieces[0]:
             assert other.getall(None) == [], "that was enough"

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from kpi_app.stream.bend import Batch
+from kpi_app.stream.bend import Batch, Records
 from kpi_app.stream.folds import UNDER_WAY, Folds
 
 
@@ -39,7 +39,7 @@ async def test_partitions_fold_side_by_side_and_each_in_order(monkeypatch: pytes
     slow = Slow()
     async with asyncio.timeout(10), Folds(slow) as folds:
         for partition, start in ((0, 1), (0, 2), (1, 1)):
-            await folds.add(partition, Batch(start, []))
+            await folds.add(partition, Batch(start, Records()))
         await slow.until_began(2)
         assert slow.began == [(0, 1), (1, 1)]
         for _ in range(3):
@@ -53,8 +53,8 @@ async def test_who_adds_waits_while_many_are_under_way() -> None:
     slow = Slow()
     async with asyncio.timeout(10), Folds(slow) as folds:
         for partition in range(UNDER_WAY):
-            await folds.add(partition, Batch(0, []))
-        one_more = asyncio.create_task(folds.add(UNDER_WAY, Batch(0, [])))
+            await folds.add(partition, Batch(0, Records()))
+        one_more = asyncio.create_task(folds.add(UNDER_WAY, Batch(0, Records())))
         await slow.until_began(UNDER_WAY)
         assert not one_more.done()
         slow.may_end.release()
@@ -66,8 +66,8 @@ async def test_the_end_of_the_stream_ends_what_is_under_way() -> None:
     slow = Slow()
     async with asyncio.timeout(10):
         async with Folds(slow) as folds:
-            await folds.add(0, Batch(0, []))
-            await folds.add(0, Batch(1, []))
+            await folds.add(0, Batch(0, Records()))
+            await folds.add(0, Batch(1, Records()))
         assert len(slow.began) <= 1
 
 
@@ -77,7 +77,7 @@ async def test_it_is_calm_while_nothing_is_under_way() -> None:
     async with asyncio.timeout(10), Folds(slow) as folds:
         assert folds.calm.is_set()
         for start in (1, 2):
-            await folds.add(0, Batch(start, []))
+            await folds.add(0, Batch(start, Records()))
         await slow.until_began(1)
         slow.may_end.release()
         await slow.until_began(2)

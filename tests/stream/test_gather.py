@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from kpi_app.stream.bend import Batch, gather
+from kpi_app.stream.bend import Batch, Records, gather
 from kpi_app.stream.bend.consumer import BatchConsumer
 from kpi_app.stream.bend.gather import ENOUGH, GATHER_S, Gather
 
@@ -104,7 +104,7 @@ async def test_the_consumer_waits_for_lines_to_gather(monkeypatch: pytest.Monkey
     """Unless its thread knows of many more, or the flow is suspended."""
 
     async def one_line(*_: object) -> tuple[dict[str, Batch], None]:
-        return {"lines/0": Batch(0, [cast(Any, None)])}, None
+        return {"lines/0": Batch(0, Records([0]))}, None
 
     monkeypatch.setattr(BatchConsumer.__base__, "_wait_next_records", one_line)
     subject, behind = _Fetched(waiting=0), _Fetched(waiting=ENOUGH)

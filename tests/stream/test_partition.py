@@ -5,11 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
 from kpi_app.core.state import PartitionState
 from kpi_app.errors import StopWorker
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
+from kpi_app.stream.bend import Records
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.partition import Partition
 from kpi_app.stream.topics import Names
@@ -44,9 +46,7 @@ def _fold(partition: Partition, line: bytes) -> None:
     first = partition.state.ledger.next_offset
     record = SimpleNamespace(offset=first, timestamp=-1, value=line, headers=())
     by = Folding(ACCESS, Reading(), RULES)
-    folded = fold_records(
-        [record], first, partition.state.ledger.watermark_us, by, SimpleNamespace(topic="lines", partition=0)
-    )
+    folded = fold_records(Records.of([record]), first, partition.state.ledger.watermark_us, by, TP("lines", 0))
     assert folded is not None
     partition.apply(*folded)
 

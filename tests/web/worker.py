@@ -15,7 +15,7 @@ from kpi_app.core.state import PartitionState
 from kpi_app.feeds.access import ACCESS
 from kpi_app.feeds.base import Reading
 from kpi_app.report.ask import Wish
-from kpi_app.stream.bend import Seen
+from kpi_app.stream.bend import Records, Seen
 from kpi_app.stream.fold import Folding, fold_records
 from kpi_app.stream.partition import Watched
 
@@ -52,7 +52,9 @@ class Partition:
         records = [
             SimpleNamespace(offset=first + i, timestamp=-1, value=value, headers=()) for i, value in enumerate(lines)
         ]
-        folded, letters = fold_records(records, first, self.state.ledger.watermark_us, BY, TP("access-log", 0))
+        folded, letters = fold_records(
+            Records.of(records), first, self.state.ledger.watermark_us, BY, TP("access-log", 0)
+        )
         self.rejected.update(letter.reason for letter in letters)
         self.state.apply(folded)
         return self

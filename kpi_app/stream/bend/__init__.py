@@ -13,8 +13,8 @@ Written against faust-streaming 0.15.3 and aiokafka 0.14.0, which `pyproject.tom
 
 from kpi_app.stream.bend.app import BatchSchema, BentApp
 from kpi_app.stream.bend.consumer import Batch, Look, Seen
-from kpi_app.stream.bend.fetched import Record
 from kpi_app.stream.bend.owner import Owner
+from kpi_app.stream.bend.records import Headers, Record, Records
 from kpi_app.stream.bend.web import close_idle
 
-__all__ = ["Batch", "BatchSchema", "BentApp", "Look", "Owner", "Record", "Seen", "close_idle"]
+__all__ = ["Batch", "BatchSchema", "BentApp", "Headers", "Look", "Owner", "Record", "Records", "Seen", "close_idle"]

@@ -7,7 +7,6 @@ generation checks of faust see nothing else than fewer messages.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any, NamedTuple
 
 import aiokafka
@@ -18,9 +17,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from kpi_app.stream.bend import member, rights
-from kpi_app.stream.bend.fetched import BareResults, Record, Whole
+from kpi_app.stream.bend.fetched import BareResults
 from kpi_app.stream.bend.gather import Gather
 from kpi_app.stream.bend.identity import identify
+from kpi_app.stream.bend.records import Records
 from kpi_app.stream.bend.stop import log
 
 #: How long the broker holds a fetch that finds nothing. faust asks for 1,500 ms, and as aiokafka has one fetch
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     """
 
     start: int | None
-    records: list[Record]
+    records: Records
 
 
 class Look(NamedTuple):
@@ -107,11 +107,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         self.waiting = sum(self._behind(tp, start) for tp, start in self._starts.items())
         return batches
 
-    def _label(self, tp: TopicPartition, wholes: list[Whole]) -> Batch:
-        records = list(chain.from_iterable(whole.records for whole in wholes))
+    def _label(self, tp: TopicPartition, wholes: list[Records]) -> Batch:
+        records = Records.joined(wholes)
         start = self._starts.get(tp)
         if start is not None:
-            self._starts[tp] = records[-1].offset + 1
+            self._starts[tp] = records.offset + 1
         return Batch(start, records)
 
     def _behind(self, tp: TopicPartition, start: int) -> int:
@@ -272,12 +272,11 @@ class BatchConsumer(driver.Consumer):
 
 
 def _message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
-    last = batch.records[-1]
     return ConsumerMessage(
         tp.topic,
         tp.partition,
-        last.offset,
-        (last.timestamp or 0) / 1000.0,
+        batch.records.offset,
+        (batch.records.times[-1] or 0) / 1000.0,
         0,
         None,
         None,

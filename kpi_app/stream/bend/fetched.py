@@ -1,16 +1,17 @@
-"""What aiokafka fetched, handed out record by record as it was decoded, a producer's batch at a time, in bounds.
+"""What aiokafka fetched, handed out as `Records`, a producer's batch at a time, in bounds.
 
 aiokafka takes each record by itself and makes a `ConsumerRecord` of it, with eleven fields: half of what a line costs
-in the thread that fetches.
+in the thread that fetches. Here the records of a batch are one, that with the last offset.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
-from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
+
+from kpi_app.stream.bend.records import Record, Records
 
 #: The most that is handed out of one partition at a time, but for one batch of a producer: lines, and bytes of them;
 #: of no other partition any more once as much was handed out. A fetch is bounded as it was compressed, and what
@@ -19,42 +20,8 @@ MOST_LINES = 16_384
 MOST_BYTES = 8 << 20
 
 
-_value = attrgetter("value")
-
-
-class Record(Protocol):
-    """A record as aiokafka decodes it."""
-
-    @property
-    def offset(self) -> int:
-        """Its offset in the partition."""
-        ...
-
-    @property
-    def timestamp(self) -> int | None:
-        """Its own time, milliseconds; -1 or None where the producer gave none."""
-        ...
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value; None for a tombstone."""
-        ...
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """Names and values that its producer gave beside."""
-        ...
-
-
-class Whole(NamedTuple):
-    """All records of one batch of a producer, as if they were one: that with the last offset."""
-
-    offset: int
-    records: list[Record]
-
-
 class BareResults(dict[TopicPartition, Any]):
-    """What the fetcher has in hand, to be handed out as `Whole`s."""
+    """What the fetcher has in hand, to be handed out batch by batch."""
 
     def __init__(self, results: Mapping[TopicPartition, Any] | None = None) -> None:
         super().__init__(results or {})
@@ -72,16 +39,16 @@ class BareResults(dict[TopicPartition, Any]):
             result.getall = partial(self._some, tp, result)
         super().__setitem__(tp, result)
 
-    def _some(self, tp: TopicPartition, result: FetchResult, max_records: int | None = None) -> list[Whole]:
+    def _some(self, tp: TopicPartition, result: FetchResult, max_records: int | None = None) -> list[Records]:
         """As `FetchResult.getall`, in bounds of our own: the rest is handed out the next time."""
-        wholes: list[Whole] = []
+        wholes: list[Records] = []
         if self._lines >= MOST_LINES or self._size >= MOST_BYTES:
             return wholes
         lines = size = 0
         while lines < MOST_LINES and size < MOST_BYTES and (whole := result.getone()) is not None:
             wholes.append(whole)
-            lines += len(whole.records)
-            size += sum(map(len, filter(None, map(_value, whole.records))))
+            lines += len(whole)
+            size += whole.size
         self._lines += lines
         self._size += size
         if result.has_more():
@@ -90,7 +57,7 @@ class BareResults(dict[TopicPartition, Any]):
 
 
 class _WholeBatch:
-    """A batch that holds a single record, which is a `Whole` of those from an offset on; else what it was."""
+    """A batch that holds a single record, which is those from an offset on; else what it was."""
 
     def __init__(self, batch: Any, offset: int) -> None:
         self._batch = batch
@@ -103,12 +70,10 @@ class _WholeBatch:
         record: Record = next(self._batch)
         return record
 
-    def __iter__(self) -> Iterator[Whole]:
-        records = list(self._batch)
-        if records and records[0].offset < self._offset:  # a fetch may begin within a batch, at the log's start for one
-            records = [record for record in records if record.offset >= self._offset]
-        if records:
-            yield Whole(records[-1].offset, records)
+    def __iter__(self) -> Iterator[Records]:
+        records = Records.of(self._batch).since(self._offset)  # a fetch may begin within it, at the log's start for one
+        if len(records):
+            yield records
 
 
 class _Wholes:
@@ -127,5 +92,5 @@ class _Wholes:
         return _WholeBatch(self._batches.next_batch(), self._offset)
 
 
-def _as_it_is(tp: TopicPartition, whole: Whole) -> Whole:
+def _as_it_is(tp: TopicPartition, whole: Records) -> Records:
     return whole
