@@ -15,16 +15,16 @@ An envelope may say where its line is from, too (see `feeds/places.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 import orjson
 import polars as pl
 
 from kpi_app.core.seen import Places
-from kpi_app.feeds import places
 from kpi_app.feeds.access_json import is_line
 from kpi_app.feeds.base import NO_LOOK
-from kpi_app.feeds.places import Place
+from kpi_app.feeds.distinct import for_each
+from kpi_app.feeds.places import GROUPS, Files, Place, of_object
 
 #: The longest value that is read; Fluent Bit's tail is told to cut lines at the same size.
 MAX_LINE_BYTES = 256 * 1024
@@ -34,22 +34,22 @@ Read = tuple[str | None, str | None]
 
 # A flat object with the keys of `kpi ship` or of Fluent Bit, in this order. It is narrower than JSON on purpose: what
 # it lets through can mean one thing only. Each key is told by its first letter, as a one-pass regex has it (see
-# `access_formats`).
+# `access_formats`). What comes before the offset is the same in many records, and looked at once.
 _ASCII = r'"[ !#-\[\]-~]*"'
 _WHOLE = "(?:0|[1-9][0-9]{0,17})"
-_PLACE = (
-    rf'(?P<where>host":{_ASCII},"path":{_ASCII},"file":{_ASCII}),'
-    rf'"offset":(?P<start>{_WHOLE}),"end":(?P<end>{_WHOLE}),"'
-)
-_BEFORE = (
+_HEAD = (
     rf'^\{{"(?:@timestamp":(?:{_ASCII}|{_WHOLE}(?:\.[0-9]{{1,17}})?),")?'
-    rf'(?:{_PLACE}|path":{_ASCII},"(?:offset":{_WHOLE},")?)?log":"'
+    rf'(?:(?P<where>host":{_ASCII},"path":{_ASCII},"file":{_ASCII})|path":{_ASCII}),(?P<usual>)$'
 )
+_OFFSET = '"offset":'
+_BEFORE = rf'^{_OFFSET}(?P<start>{_WHOLE}),"(?:end":(?P<end>{_WHOLE}),")?log":"'
 _BEHIND = r'(?P<looked>)"\}$'
 
 _text = pl.col("text")
 _fits = pl.when(_text.str.len_bytes() <= MAX_LINE_BYTES).then("text")
 _bare = pl.when(~_text.str.starts_with("{")).then("text")
+# The place is in bytes, and the slices go by characters: where these differ the head is not ASCII, and no usual one.
+_cut = _text.str.find(_OFFSET, literal=True)
 
 
 def decode(values: Sequence[bytes | None], look: str = NO_LOOK) -> pl.DataFrame:
@@ -66,20 +66,41 @@ def decode(values: Sequence[bytes | None], look: str = NO_LOOK) -> pl.DataFrame:
 
 def decode_placed(values: Sequence[bytes | None], look: str = NO_LOOK) -> tuple[pl.DataFrame, Places | None]:
     """Take the line out of each value, as `decode` does, and where it is from; None where none of them says so."""
-    text = _as_text(values).to_frame().select(_fits)
-    told = text.select(_text.str.extract_groups(_around(look))).unnest("text")
+    text, files = _as_text(values).to_frame().select(_fits), Files()
+    told = _told(text, look, files)
     looked = told.drop_in_place("looked").is_not_null()
     lines = text.select(line=_bare, reason=pl.lit(None, dtype=pl.String))
     careful = (lines["line"].is_null() & ~looked).arg_true()
     one_by_one = {row: _read(values[row]) for row in careful}
-    found = places.gather(told, {row: place for row, (_, place) in one_by_one.items() if place})
+    found = files.gather(told, {row: place for row, (_, place) in one_by_one.items() if place})
     lines = _patch(lines, {row: said for row, (said, _) in one_by_one.items()})
-    return lines.hstack(told.drop(places.GROUPS)), found
+    return lines.hstack(told.drop(GROUPS)), found
+
+
+def _told(text: pl.DataFrame, look: str, files: Files) -> pl.DataFrame:
+    """The groups of a look, those of places, and `looked` (null where all of them are)."""
+    cut = text.select(head=_text.str.head(_cut), tail=_text.str.slice(_cut))
+    told = cut.select(pl.col("tail").str.extract_groups(_around(look))).unnest("tail")
+    (head,) = for_each([(cut["head"], partial(_heads, files))])
+    told = told.with_columns(head["file"])
+    return told if head["usual"].all(ignore_nulls=False) else told.select(pl.when(head["usual"]).then(pl.all()))
 
 
 @cache
 def _around(look: str) -> str:
     return f"{_BEFORE}{look}{_BEHIND}"
+
+
+def _heads(files: Files, heads: pl.Series) -> pl.DataFrame:
+    """Of what is before the offsets in records: whether it is usual, and the number of the file that it names."""
+
+    def numbers(wheres: pl.Series) -> pl.DataFrame:
+        found = [files.number(orjson.loads(f'{{"{where}}}')) for where in wheres]
+        return pl.DataFrame({"file": found}, schema={"file": pl.Int64})
+
+    told = heads.str.extract_groups(_HEAD).struct.unnest()
+    (file,) = for_each([(told["where"], numbers)])
+    return file.with_columns(usual=told["usual"].is_not_null())
 
 
 def _as_text(values: Sequence[bytes | None]) -> pl.Series:
@@ -122,7 +143,7 @@ def _unwrap(text: str) -> tuple[Read, Place | None]:
     if "log" not in found and is_line(found):
         return (text, None), None  # who wrote the line wrote all of it: it does not say where it is from
     line = found.get("log")
-    return ((line, None), places.of_object(found)) if isinstance(line, str) else ((None, "json"), None)
+    return ((line, None), of_object(found)) if isinstance(line, str) else ((None, "json"), None)
 
 
 def _patch(seen: pl.DataFrame, one_by_one: Mapping[int, Read]) -> pl.DataFrame:

@@ -15,7 +15,6 @@ import orjson
 import polars as pl
 
 from kpi_app.core.seen import File, Places
-from kpi_app.feeds.distinct import for_each
 from kpi_app.feeds.values import clean
 
 #: Offsets from here on are not believed.
@@ -23,9 +22,9 @@ _TOO_FAR = 10**18
 
 _COLUMNS = ("row", "file", "start", "end")
 
-#: What a look at envelopes tells of places: the members that name the file, as they stand there but for the first
-#: quote, and two whole numbers; null in an envelope that is of another shape.
-GROUPS = ("where", "start", "end")
+#: What a look at envelopes tells of places: the number of the file (Int64), and two whole numbers as text; null where
+#: a record does not say it.
+GROUPS = ("file", "start", "end")
 
 
 #: Host, path and name of a file, none of them empty.
@@ -56,20 +55,33 @@ def _names(found: Mapping[str, object]) -> Names | None:
     return host, path, name
 
 
-def gather(looked: pl.DataFrame, others: Mapping[int, Place]) -> Places | None:
-    """The places of a batch: of the envelopes that a look told apart, by `GROUPS`, and of `others` by their rows.
+class Files:
+    """The files of a batch, numbered as they are met."""
 
-    None where there is none.
-    """
-    files: dict[Names, int] = {}
-    parts = [_of_looked(looked.select(GROUPS), files)]
-    if others:
-        parts.append(_of_others(others, files))
-    if not files:
-        return None
-    known = pl.concat(parts)
-    lines = pl.DataFrame({name: _spread(known, name, len(looked)) for name in ("file", "start", "end")})
-    return Places([_file(*names) for names in files], lines)
+    def __init__(self) -> None:
+        self._numbers: dict[Names, int] = {}
+
+    def number(self, found: Mapping[str, object]) -> int | None:
+        """The number of the file that an envelope names; None where it lacks some of its names."""
+        names = _names(found)
+        return None if names is None else self._number(names)
+
+    def gather(self, looked: pl.DataFrame, others: Mapping[int, Place]) -> Places | None:
+        """The places of the batch: of envelopes that were looked at, by `GROUPS`, and of `others` by their rows.
+
+        None where there is none.
+        """
+        found = [(row, self._number(place.file), place.start, place.end) for row, place in others.items()]
+        if not self._numbers:
+            return None
+        known = _of_looked(looked)
+        if found:
+            known = pl.concat([known, pl.DataFrame(found, dict.fromkeys(_COLUMNS, pl.Int64), orient="row")])
+        lines = pl.DataFrame({name: _spread(known, name, len(looked)) for name in ("file", "start", "end")})
+        return Places([_file(*names) for names in self._numbers], lines)
+
+    def _number(self, names: Names) -> int:
+        return self._numbers.setdefault(names, len(self._numbers))
 
 
 def _file(host: str, path: str, name: str) -> File:
@@ -77,29 +89,14 @@ def _file(host: str, path: str, name: str) -> File:
     return File(key, clean(host), clean(path), clean(name))
 
 
-def _of_looked(parts: pl.DataFrame, files: dict[Names, int]) -> pl.DataFrame:
-    def number(wheres: pl.Series) -> pl.DataFrame:
-        return pl.DataFrame({"file": [_number(where, files) for where in wheres]}, schema={"file": pl.Int64})
-
-    (file,) = for_each([(parts["where"], number)])
-    found = parts.select(
+def _of_looked(looked: pl.DataFrame) -> pl.DataFrame:
+    found = looked.select(
         row=pl.int_range(pl.len(), dtype=pl.Int64),
-        file=file["file"],
+        file="file",
         start=pl.col("start").cast(pl.Int64),
         end=pl.col("end").cast(pl.Int64),
     )
     return found.filter(pl.col("file").is_not_null() & (pl.col("start") < pl.col("end")))
-
-
-def _number(where: str, files: dict[Names, int]) -> int | None:
-    """The number of a file, given by the members that name it, without their first quote; None where one is empty."""
-    names = _names(orjson.loads(f'{{"{where}}}'))
-    return None if names is None else files.setdefault(names, len(files))
-
-
-def _of_others(others: Mapping[int, Place], files: dict[Names, int]) -> pl.DataFrame:
-    found = [(row, files.setdefault(place.file, len(files)), place.start, place.end) for row, place in others.items()]
-    return pl.DataFrame(found, dict.fromkeys(_COLUMNS, pl.Int64), orient="row")
 
 
 def _spread(known: pl.DataFrame, name: str, length: int) -> pl.Series:

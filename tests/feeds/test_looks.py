@@ -31,11 +31,25 @@ USUAL = {
     f'{FULL} "-" host=example.org rt=0.001': COMBINED_XFF,
 }
 
+#: What is looked at: of `kpi ship`, and of Fluent Bit.
 ENVELOPES: tuple[dict[str, Any], ...] = (
     {"@timestamp": "2026-11-22T11:04:14Z", "host": "a", "path": "/b", "file": "c", "offset": 7, "end": 8},
     {"@timestamp": "2026-11-22T11:04:14.479655Z", "path": "/var/log/nginx/access.log", "offset": 264},
+    {"@timestamp": 1795343754.046326, "path": "/var/log/nginx/access.log", "offset": 0},
+    {"path": "/var/log/nginx/access.log", "offset": 0},
+)
+
+#: What is read with care.
+OTHERS: tuple[dict[str, Any], ...] = (
     {"@timestamp": 1795343754.046326, "path": "/var/log/nginx/access.log"},
-    {"path": "/var/log/nginx/access.log"},
+    {"path": "/var/log/é.log", "offset": 0},
+    {"path": "/a b\\c", "offset": 0},
+    {"host": "a", "path": "/b", "offset": 0},
+    {"offset": 0, "path": "/b"},
+    {"path": "/b", "offset": -1},
+    {"path": "/b", "offset": 10**18},
+    {"path": "/b", "offset": 1.5},
+    {"path": "/b", "x": {}, "offset": 0},
     {},
 )
 
@@ -50,7 +64,7 @@ def same(values: list[bytes | None], reading: Reading = AUTO) -> None:
 
 
 @pytest.mark.parametrize("line", USUAL)
-@pytest.mark.parametrize("envelope", ENVELOPES, ids=lambda envelope: ",".join(envelope) or "bare")
+@pytest.mark.parametrize("envelope", ENVELOPES, ids=",".join)
 def test_what_shippers_and_servers_usually_write_is_looked_at(line: str, envelope: dict[str, Any]) -> None:
     """No line is taken out of its envelope; what becomes of it is the same."""
     values: list[bytes | None] = [wrapped(line, envelope)]
@@ -84,7 +98,7 @@ def test_what_kpi_ship_writes_is_looked_at() -> None:
 )
 def test_other_lines_are_taken_out(line: str) -> None:
     """What is escaped in JSON is never a field's text."""
-    for envelope in ENVELOPES:
+    for envelope in ENVELOPES + OTHERS:
         values: list[bytes | None] = [wrapped(line, envelope)]
         assert decode(values, ACCESS.look)["line"].to_list() == [line]
         same(values)
@@ -93,25 +107,29 @@ def test_other_lines_are_taken_out(line: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b'{"path":"/a","path":"/b","log":"%s"}',
-        b'{"host":"a","path":"/b","log":"%s"}',
-        b'{"log":"%s","log":"%s"}',
-        b'{"log":"%s"} ',
-        b'{"log":"%s"}\n',
-        b'{"offset":01,"log":"%s"}',
-        b'\xef\xbb\xbf{"log":"%s"}',
+        *(wrapped("%s", envelope) for envelope in OTHERS),
+        b'{"path":"/a","path":"/b","offset":0,"log":"%s"}',
+        b'{"path":"/a","offset":0,"offset":0,"log":"%s"}',
+        b'{"path":"/a","offset":0,"log":"%s","log":"%s"}',
+        b'{"path":"/a","offset":0,"log":"%s"} ',
+        b'{"path":"/a","offset":0,"log":"%s"}\n',
+        b'{"path":"/a","offset":01,"log":"%s"}',
+        b'{"path":"/a", "offset":0,"log":"%s"}',
+        b'{"path":5,"offset":0,"log":"%s"}',
+        b'\xef\xbb\xbf{"path":"/a","offset":0,"log":"%s"}',
     ],
+    ids=repr,
 )
 def test_other_envelopes_are_read_with_care(value: bytes) -> None:
-    """A shape that could mean anything but what it seems to is not looked at."""
-    given = value.replace(b"%s", json.dumps(HEAD)[1:-1].encode())
-    assert decode([given], ACCESS.look)["time"].to_list() == [None]
-    same([given])
+    """A shape that could mean anything but what it seems to is not looked at; beside one that is, it stays the same."""
+    given: list[bytes | None] = [value.replace(b"%s", json.dumps(HEAD)[1:-1].encode()), wrapped(HEAD, ENVELOPES[0])]
+    assert decode(given, ACCESS.look)["time"].is_null().to_list() == [True, False]
+    same(given)
 
 
 def test_the_longest_value_is_looked_at() -> None:
     """One byte more is too long, with a look as without one."""
-    value = wrapped(FULL, {})
+    value = wrapped(FULL, ENVELOPES[0])
     longest = value.replace(b"/a", b"/" + b"a" * (MAX_LINE_BYTES - len(value) + 1))
     assert len(longest) == MAX_LINE_BYTES
     with_look = decode([longest, longest.replace(b"/a", b"/aa")], ACCESS.look)
@@ -122,12 +140,12 @@ def test_the_longest_value_is_looked_at() -> None:
 
 def test_a_feed_without_a_look_reads_all_with_care() -> None:
     """`NO_LOOK` finds nothing, not even in an empty line."""
-    values = [wrapped(line, envelope) for line in ("", HEAD) for envelope in ENVELOPES]
-    assert decode(values, NO_LOOK).rows() == [(line, None) for line in ("", HEAD) for _ in ENVELOPES]
+    values = [wrapped(line, envelope) for line in ("", HEAD) for envelope in ENVELOPES + OTHERS]
+    assert decode(values, NO_LOOK).rows() == [(line, None) for line in ("", HEAD) for _ in ENVELOPES + OTHERS]
 
 
 @settings(max_examples=300)
-@given(st.lists(VALUES | st.builds(wrapped, LINES, st.sampled_from(ENVELOPES)), max_size=20), st.booleans())
+@given(st.lists(VALUES | st.builds(wrapped, LINES, st.sampled_from(ENVELOPES + OTHERS)), max_size=20), st.booleans())
 @example([], False)
 def test_a_look_changes_nothing(values: list[bytes | None], anonymise: bool) -> None:
     """Whatever the values hold, in any company."""
