@@ -30,8 +30,9 @@ TIDY_EVERY_S = 10.0
 #: How often the sink is told again that a partition is idle; it forgets after `LEASE_S` (see sinks).
 RENEW_EVERY_S = 5.0
 
-#: After a merge the next one waits until no lines are being folded, but no more than so many times what it took.
-YIELD = 4.0
+#: After a merge the next one waits until no lines are being folded, but no more than so many times what it took: a
+#: worker that is behind has a tenth of its time for merges.
+YIELD = 9.0
 
 #: Flushes under way at once; the sink has a connection more, for the merge.
 FLUSHES = 3
