@@ -34,25 +34,34 @@ def tell_apart(lines: pl.DataFrame) -> pl.DataFrame:
     `lines`: `line` (String), null where the groups of `ESCAPED`, if they are there, hold what is told apart already.
     """
     text = lines["line"]
-    told = _first_look(lines)
-    missed = told["time"].is_null() & text.is_not_null()
-    if not missed.any():
-        return _with_all(told)
-    return _third_look(text, _with_all(_second_look(text, told, missed)), missed)
-
-
-def _first_look(lines: pl.DataFrame) -> pl.DataFrame:
-    text = lines["line"]
     if not set(GROUPS) <= set(lines.columns):
-        return text.str.extract_groups(STRICT).struct.unnest()
+        return _of_lines(text)
     told = lines.select(GROUPS)
     if _has_named(told):
         told = told.with_columns(pl.col(_NAMED).str.replace_all('\\"', '"', literal=True))
-    if text.null_count() == len(text):
-        return told
     rows = text.is_not_null().arg_true()
-    strict = text.gather(rows).str.extract_groups(STRICT).struct.unnest()
-    return pl.DataFrame([told[name].scatter(rows, strict[name]) for name in GROUPS])
+    return _scattered(_with_all(told), rows, _of_lines(text.gather(rows))) if len(rows) else _with_all(told)
+
+
+def _of_lines(lines: pl.Series) -> pl.DataFrame:
+    told = lines.str.extract_groups(STRICT).struct.unnest()
+    rows = (told["time"].is_null() & lines.is_not_null()).arg_true()
+    return _scattered(_with_all(told), rows, _second_look(lines.gather(rows))) if len(rows) else _with_all(told)
+
+
+def _second_look(lines: pl.Series) -> pl.DataFrame:
+    told = _with_all(lines.str.extract_groups(LENIENT).struct.unnest().with_columns(time=_readable_time()))
+    rows = (told["format"].is_null() & lines.str.starts_with("{")).arg_true()
+    return _scattered(told, rows, _third_look(lines.gather(rows))) if len(rows) else told
+
+
+def _third_look(lines: pl.Series) -> pl.DataFrame:
+    """Read lines that may be JSON, one by one."""
+    return pl.DataFrame([read_json(line) for line in lines], SCHEMA, orient="row")
+
+
+def _scattered(told: pl.DataFrame, rows: pl.Series, found: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame([told[name].scatter(rows, found[name]) for name in told.columns])
 
 
 def _with_all(told: pl.DataFrame) -> pl.DataFrame:
@@ -62,26 +71,10 @@ def _with_all(told: pl.DataFrame) -> pl.DataFrame:
     return told.select(**{name: made.get(name, pl.col(name)) for name in SCHEMA})
 
 
-def _second_look(lines: pl.Series, strict: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
-    rows = missed.arg_true()
-    lenient = lines.gather(rows).str.extract_groups(LENIENT).struct.unnest().with_columns(time=_readable_time())
-    return pl.DataFrame([strict[name].scatter(rows, lenient[name]) for name in strict.columns])
-
-
 def _readable_time() -> pl.Expr:
     """Keep the time, or an empty text where the second look took something else for it."""
     time = pl.col("time")
     return pl.when(time.str.contains(f"^(?:{TIME})$")).then(time).when(time.is_not_null()).then(pl.lit(""))
-
-
-def _third_look(lines: pl.Series, told: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
-    """Read the lines that are JSON, one by one."""
-    rows = (missed & told["format"].is_null()).arg_true()
-    rows = rows.filter(lines.gather(rows).str.starts_with("{"))
-    if not len(rows):
-        return told
-    read = pl.DataFrame([read_json(line) for line in lines.gather(rows)], SCHEMA, orient="row")
-    return pl.DataFrame([told[name].scatter(rows, read[name]) for name in told.columns])
 
 
 def _format() -> pl.Expr:
