@@ -16,10 +16,10 @@ def numbers_and_texts(columns: Sequence[pl.Series]) -> tuple[pl.DataFrame, list[
 
     All columns in two queries: each has its price, however short they are.
     """
-    numbers = pl.DataFrame(columns).select(pl.all().to_physical())
+    numbers = pl.DataFrame(columns).select_seq(pl.all().to_physical())
     asked = zip(columns, (column.max() for column in numbers), strict=True)
     # polars' own `to_series` asks for one text after the other
-    found = pl.select(_texts(column, largest).implode() for column, largest in asked)
+    found = pl.DataFrame().select_seq(_texts(column, largest).implode() for column, largest in asked)
     return numbers, [texts[0].alias(texts.name) for texts in found]
 
 

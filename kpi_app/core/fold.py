@@ -98,7 +98,7 @@ def _later(left: int | None, right: object) -> int | None:
 def _judge(parsed: pl.DataFrame, rules: TimeRules) -> pl.DataFrame:
     """Reject the lines from the future."""
     is_future = _is_future(rules.future_limit_s)
-    return parsed.with_columns(
+    return parsed.with_columns_seq(
         reason=pl.when(is_future).then(pl.lit("future")).otherwise("reason"),
         event_us=pl.when(~is_future).then("event_us"),
     )
@@ -117,8 +117,8 @@ def _place(judged: pl.DataFrame, watermark_us: int | None, passed_us: int | None
     event, window = pl.col("event_us"), pl.col("window_us")
     closes = window + size_us + rules.grace_s * US_PER_S
     return (
-        judged.with_columns(watermark_us=_watermark(watermark_us), window_us=event - event % size_us)
-        .with_columns(
+        judged.with_columns_seq(watermark_us=_watermark(watermark_us), window_us=event - event % size_us)
+        .with_columns_seq(
             late=_passed(closes) | (window + size_us <= pl.lit(passed_us, dtype=pl.Int64)).fill_null(False),
             second=(event - window) // US_PER_S,
             counts=event.is_not_null() & ~_is_dropped(closes, rules.correct_for_s),

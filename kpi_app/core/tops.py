@@ -98,16 +98,17 @@ class Tops(Split):
     def _by_value(self, counted: pl.DataFrame, parts: Groups) -> pl.DataFrame:
         """The values of all dimensions below each other, each once a part."""
         codes, texts = numbers_and_texts([categorical(counted[column]) for column in self.dimensions.values()])
-        sums = [values.fill_null(0).to_numpy() for values in counted.select(**self.sums)]
+        sums = [values.fill_null(0).to_numpy() for values in counted.select_seq(**self.sums)]
         found = [_values(code, len(text), parts, sums) for code, text in zip(codes, texts, strict=True)]
         of, _, requests, *added = (np.concatenate(column) for column in zip(*found, strict=True))
         dimension = np.repeat(np.arange(len(found), dtype=np.uint32), [len(columns[0]) for columns in found])
-        values = [text.gather(columns[1]) for text, columns in zip(texts, found, strict=True)]
+        first = np.cumsum([0, *map(len, texts[:-1])])  # of each dimension's texts, where all are below each other
+        values = [columns[1] + start for columns, start in zip(found, first, strict=True)]
         return pl.DataFrame(
             {
                 "of": of.astype(np.uint32),
                 "dimension": dimension,
-                "value": pl.concat(values),
+                "value": pl.concat(texts).gather(np.concatenate(values)),
                 "requests": requests,
                 "credit": np.zeros(len(of), dtype=np.int64),
                 **dict(zip(self.sums, added, strict=True)),

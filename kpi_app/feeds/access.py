@@ -51,9 +51,9 @@ def parse(lines: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     fits = _FORMAT.is_not_null() if reading.log_format == AUTO else _FORMAT.eq_missing(pl.lit(reading.log_format))
     why = pl.when(~fits).then(pl.lit("format")).when(_EVENT.is_null()).then(pl.lit("time"))
     judged = (
-        told.select(**_READ)
+        told.select_seq(**_READ)
         .hstack(others)
-        .select(
+        .select_seq(
             pl.exclude("reason", "event_us"),
             event_us=pl.when(fits).then(_EVENT),
             reason=pl.coalesce("reason", why),

@@ -72,7 +72,7 @@ def dimensions(told: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     status = categorical(_or_none(told["status"], "-"))
     by = pl.DataFrame([status, *_requests(told, requests), *chain.from_iterable(others)])
     accepted = pl.col("status").is_not_null()
-    return by.select(
+    return by.select_seq(
         *(pl.col(name).alias(f"{BY}{name}") for name in DIMENSIONS),
         is_bot=pl.when(accepted).then(pl.col("is_bot").fill_null(False)),
         visitor=pl.when(accepted).then(pl.col("client_hash").fill_null(0) + pl.col("agent_hash").fill_null(0)),

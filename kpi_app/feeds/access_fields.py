@@ -68,7 +68,7 @@ def _with_all(told: pl.DataFrame) -> pl.DataFrame:
     """The columns of `SCHEMA`, in its order."""
     nothing = dict.fromkeys(("method", "target", "protocol"), pl.lit(None, pl.String))
     made = {**nothing, **_named_fields(told), "format": _format(), "event_us": _NO_TIME}
-    return told.select(**{name: made.get(name, pl.col(name)) for name in SCHEMA})
+    return told.select_seq(**{name: made.get(name, pl.col(name)) for name in SCHEMA})
 
 
 def _readable_time() -> pl.Expr:

@@ -69,7 +69,7 @@ def decode_placed(values: Sequence[bytes | None], look: str = NO_LOOK) -> tuple[
     text, files = _as_text(values).to_frame().select(_fits), Files()
     told = _told(text, look, files)
     looked = told.drop_in_place("looked").is_not_null()
-    lines = text.select(line=_bare, reason=pl.lit(None, dtype=pl.String))
+    lines = text.select_seq(line=_bare, reason=pl.lit(None, dtype=pl.String))
     careful = (lines["line"].is_null() & ~looked).arg_true()
     one_by_one = {row: _read(values[row]) for row in careful}
     found = files.gather(told, {row: place for row, (_, place) in one_by_one.items() if place})
@@ -79,11 +79,11 @@ def decode_placed(values: Sequence[bytes | None], look: str = NO_LOOK) -> tuple[
 
 def _told(text: pl.DataFrame, look: str, files: Files) -> pl.DataFrame:
     """The groups of a look, those of places, and `looked` (null where all of them are)."""
-    cut = text.select(head=_text.str.head(_cut), tail=_text.str.slice(_cut))
+    cut = text.select_seq(head=_text.str.head(_cut), tail=_text.str.slice(_cut))
     told = cut.select(pl.col("tail").str.extract_groups(_around(look))).unnest("tail")
     (head,) = for_each([(cut["head"], partial(_heads, files))])
     told = told.with_columns(head["file"])
-    return told if head["usual"].all(ignore_nulls=False) else told.select(pl.when(head["usual"]).then(pl.all()))
+    return told if head["usual"].all(ignore_nulls=False) else told.select_seq(pl.when(head["usual"]).then(pl.all()))
 
 
 @cache

@@ -90,7 +90,7 @@ def _file(host: str, path: str, name: str) -> File:
 
 
 def _of_looked(looked: pl.DataFrame) -> pl.DataFrame:
-    found = looked.select(
+    found = looked.select_seq(
         row=pl.int_range(pl.len(), dtype=pl.Int64),
         file="file",
         start=pl.col("start").cast(pl.Int64),

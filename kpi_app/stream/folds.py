@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from kpi_app.stream.bend import Batch
 
-#: Batches under way at once: of two partitions, as these come in turn. More are no faster, and take more memory.
+#: Batches under way at once: of two partitions, as these come in turn. More are no faster, and take more memory. They
+#: keep the processors busy by themselves: their queries do one expression after the other (polars' `select_seq`), as to
+#: hand these out to threads costs more than most of them take.
 UNDER_WAY = 2
 
 
