@@ -72,6 +72,10 @@ _EXTRAS: tuple[dict[str, object], ...] = (
 )
 
 
+#: The kind of envelope that `kpi ship` writes.
+SHIPPED = 7
+
+
 def wrapped(line: str, kind: int = 0) -> bytes:
     """Give a line in an envelope, in one of some ways to write the same."""
     extra = _EXTRAS[kind % len(_EXTRAS)]
