@@ -31,10 +31,11 @@ _NO_TIME = pl.lit(None, pl.Int64)
 def tell_apart(lines: pl.DataFrame) -> pl.DataFrame:
     """Give the columns of `SCHEMA` for each of the lines; all are null in a line that no look tells apart.
 
-    `lines`: `line` (String), null where the groups of `ESCAPED`, if they are there, hold what is told apart already.
+    `lines`: `line` (String), null where there is none, or where the groups of `ESCAPED`, if they are there, hold what
+    is told apart already.
     """
     text = lines["line"]
-    if not set(GROUPS) <= set(lines.columns):
+    if not set(GROUPS) <= set(lines.columns) or not text.null_count():
         return _of_lines(text)
     told = lines.select(GROUPS)
     if _has_named(told):
@@ -46,16 +47,16 @@ def tell_apart(lines: pl.DataFrame) -> pl.DataFrame:
 def _of_lines(lines: pl.Series) -> pl.DataFrame:
     told = lines.str.extract_groups(STRICT).struct.unnest()
     rows = (told["time"].is_null() & lines.is_not_null()).arg_true()
-    return _scattered(_with_all(told), rows, _second_look(lines.gather(rows))) if len(rows) else _with_all(told)
+    return _scattered(_with_all(told), rows, _lenient(lines.gather(rows))) if len(rows) else _with_all(told)
 
 
-def _second_look(lines: pl.Series) -> pl.DataFrame:
+def _lenient(lines: pl.Series) -> pl.DataFrame:
     told = _with_all(lines.str.extract_groups(LENIENT).struct.unnest().with_columns(time=_readable_time()))
     rows = (told["format"].is_null() & lines.str.starts_with("{")).arg_true()
-    return _scattered(told, rows, _third_look(lines.gather(rows))) if len(rows) else told
+    return _scattered(told, rows, _json(lines.gather(rows))) if len(rows) else told
 
 
-def _third_look(lines: pl.Series) -> pl.DataFrame:
+def _json(lines: pl.Series) -> pl.DataFrame:
     """Read lines that may be JSON, one by one."""
     return pl.DataFrame([read_json(line) for line in lines], SCHEMA, orient="row")
 
@@ -72,7 +73,7 @@ def _with_all(told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _readable_time() -> pl.Expr:
-    """Keep the time, or an empty text where the second look took something else for it."""
+    """Keep the time, or an empty text where `LENIENT` took something else for it."""
     time = pl.col("time")
     return pl.when(time.str.contains(f"^(?:{TIME})$")).then(time).when(time.is_not_null()).then(pl.lit(""))
 

@@ -51,8 +51,8 @@ _UNQUOTED = r'[^"\n]*'
 # 13 digits are 10 TB, over a thousand times any real response, and surely an int64.
 _SIZE = "[0-9]{1,13}|-"
 
-# The names and values behind a line. nginx writes the times of several upstreams as `0.1, 0.2 : 0.3`, which the
-# second look takes without quotes, too.
+# The names and values behind a line. nginx writes the times of several upstreams as `0.1, 0.2 : 0.3`, which
+# `LENIENT` takes without quotes, too.
 _NAME = "[A-Za-z_][A-Za-z0-9_.-]*"
 _STRICT_NAMED = rf'{_NAME}=(?:"{_TEXT}"|[^" \r\n]*)'
 _LENIENT_NAMED = rf'{_NAME}=(?:"{_UNQUOTED}"|[^" \t\r\n]*(?:(?:,|[ \t]+:)[ \t]+[^"= \t\r\n]+)*)'

@@ -62,8 +62,8 @@ class Feed:
     #: Whole numbers over all lines of a window, from its merged measures: `requests` and the sums of the top lists.
     totals: Callable[[Mapping[str, Value]], dict[str, int]]
     #: A regex of lines as they stand in JSON text, without the quotes around them, in which nothing is escaped but
-    #: quotes. Its groups, by names that `feeds/places.py` does not use, are given to `parse` instead of such a line. It
-    #: saves time, and changes nothing.
+    #: quotes. Its groups are given to `parse` instead of such a line, by names of their own (not `line`, `reason`,
+    #: `looked`, `offset`, `record_ms`, nor those of `feeds/places.py`). It saves time, and changes nothing.
     look: str = NO_LOOK
     #: The measure that is a `core.tops.Tops`: its lists become the table's companion `<table>_by`. None: there is none.
     tops: str | None = None

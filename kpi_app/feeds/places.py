@@ -72,11 +72,11 @@ class Files:
         None where there is none.
         """
         found = [(row, self._number(place.file), place.start, place.end) for row, place in others.items()]
-        if not self._numbers:
-            return None
         known = _of_looked(looked)
         if found:
             known = pl.concat([known, pl.DataFrame(found, dict.fromkeys(_COLUMNS, pl.Int64), orient="row")])
+        if known.is_empty():
+            return None
         lines = pl.DataFrame({name: _spread(known, name, len(looked)) for name in ("file", "start", "end")})
         return Places([_file(*names) for names in self._numbers], lines)
 

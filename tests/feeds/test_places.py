@@ -41,6 +41,12 @@ def test_a_place_is_taken_out_of_an_envelope(spaces: bool) -> None:
     assert len(place[0].key) == 16
 
 
+def test_a_file_that_no_line_is_of_is_none() -> None:
+    """A head that names one, before a tail that is no usual one or has no end."""
+    head = b'{"host":"a","path":"/b","file":"c","offset":7,'
+    assert decode_placed([head + b'"log":"junk"}', head + b'"end":7,"log":"junk"}'], ACCESS.look)[1] is None
+
+
 def test_both_ways_of_reading_give_the_same_file() -> None:
     """A line that is read with care is of the same file as its neighbours."""
     values = [value(), value(spaces=True), value(log="\t"), None, b"bare", value(file="6")]

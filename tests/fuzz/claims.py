@@ -87,7 +87,7 @@ def parsed(values: Sequence[Value], reading: Reading = DEFAULT) -> list[Row]:
 
 
 def columns_mean_what_reading_means(batch: Batch) -> None:
-    """The fast way of `decode` is the slow way of `read`."""
+    """What `decode` gives for a batch is what `read` gives for each value."""
     for value, fast, slow in zip(batch.values, batch.lines.rows(), map(read, batch.values), strict=True):
         assert fast == slow, f"{shown(value)}: decode {shown(fast)}, read {shown(slow)}"
 

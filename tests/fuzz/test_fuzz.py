@@ -42,10 +42,10 @@ def test_time_is_linear_in_the_length_of_a_line() -> None:
 def test_square_time_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of any length, by any reader."""
 
-    def squarely(values: list[bytes]) -> pl.DataFrame:
+    def squarely(values: list[bytes], look: str) -> pl.DataFrame:
         for value in values:
             sum(range(len(value) ** 2 // 3_000))
-        return decode(values)
+        return decode(values, look)
 
     monkeypatch.setattr("tests.fuzz.growth.decode", squarely)
     assert list(too_slow(["bytes"])) == ["bytes"]

@@ -1,8 +1,10 @@
 """Dead letters: what is kept of a rejected line."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 from faust.types import TP
 from hypothesis import given
@@ -18,6 +20,7 @@ from tests.core.test_state import RULES
 from tests.stream.test_partition import LINE
 
 WHERE = TP("access-log", 3)
+NOW_MS = 1_700_000_000_000
 
 
 def letter(value: bytes | None, anonymise_ip: bool = True) -> dict[str, object]:
@@ -142,6 +145,28 @@ def test_a_line_sent_again_counts_for_the_books_that_rejected_it(header: bytes, 
         assert folded.duplicates == duplicates * len(some)
         assert (folded.watermark_us is None) == (duplicates or some == copies[1:])
         assert len(letters) == len(folded.rejected)
+
+
+def test_offsets_that_were_seen_move_nothing_else() -> None:
+    """Each dead letter has the offset, the time and the value of its own record, and the feed's look is used."""
+    values = [LINE, b"junk 1", b"junk 2", LINE, b"junk 4"]
+    records = Records.of(
+        SimpleNamespace(offset=2 * n, timestamp=NOW_MS + n, value=value, headers=()) for n, value in enumerate(values)
+    )
+    looks = []
+
+    def parse(lines: pl.DataFrame, reading: Reading) -> pl.DataFrame:
+        looks.append("agent" in lines.columns)
+        return ACCESS.parse(lines, reading)
+
+    by = Folding(replace(ACCESS, parse=parse), Reading(), RULES)
+    for start in range(11):
+        result = fold_records(records, start, None, by, WHERE)
+        expected = [(2 * n, NOW_MS + n, values[n]) for n in (1, 2, 4) if 2 * n >= start]
+        found = [] if result is None else [(one.offset, one.timestamp_ms, one.kept) for one in result[1]]
+        assert found == expected
+        assert (0 if result is None else result[0].lines) == sum(2 * n >= start for n in range(5))
+    assert looks == [True] * 9
 
 
 def test_a_line_sent_again_with_its_place_counts_once() -> None:
