@@ -47,6 +47,7 @@ def fold_records(
         return None
     lines, places = decode_placed(fresh.values, by.feed.look)
     parsed = by.feed.parse(lines, by.reading).hstack([_offsets(fresh), _times(fresh)])
+    del lines  # the texts of a whole batch, of which no more is needed
     copies = [offset for offset, headers in fresh.headers.items() if _is_copy(headers, birth)]
     parsed = _without(parsed, copies)
     folded = fold(parsed, watermark_us, by.rules, by.feed.measures, passed_us, places, seen)
